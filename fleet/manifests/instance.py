@@ -1,0 +1,80 @@
+"""The FluxInstance of a cluster: which Flux, how locked down, and where its state comes from."""
+
+from __future__ import annotations
+
+from fleet import names
+from fleet.manifests.dump import dump
+from fleet.manifests.objects import RELEASE_TAG, cosign, flux_system, workflow
+from fleet.model import Fleet, Flux
+from fleet.model.base import Manifest
+
+
+def flux_instance(fleet: Fleet, cluster: str) -> Manifest:
+    """Fields in the order of the CRD; empty ones are left out, since the operator's defaults are the better ones."""
+    flux = fleet.flux_of(cluster)
+    spec: Manifest = {
+        "distribution": _distribution(flux),
+        "components": list(fleet.controllers_of(cluster)),
+        "cluster": _cluster(flux),
+        "sync": _sync(fleet, cluster, flux),
+        "kustomize": {"patches": [_verify_patch(fleet, cluster), *flux.patches]},
+    }
+    if flux.sharding:
+        spec["sharding"] = flux.sharding.model_dump(by_alias=True, mode="json")
+    if flux.storage:
+        spec["storage"] = flux.storage.model_dump(by_alias=True)
+    return {
+        "apiVersion": names.OPERATOR_API,
+        "kind": "FluxInstance",
+        "metadata": flux_system(names.INSTANCE),
+        "spec": spec,
+    }
+
+
+def _distribution(flux: Flux) -> Manifest:
+    given = {
+        "version": flux.version,
+        "registry": flux.registry,
+        "variant": flux.variant,
+        "artifact": flux.artifact,
+        "imagePullSecret": flux.image_pull_secret,
+    }
+    return {key: value for key, value in given.items() if value}
+
+
+def _cluster(flux: Flux) -> Manifest:
+    section: Manifest = {
+        "type": flux.type,
+        "size": flux.size,
+        "multitenant": flux.multitenant,
+        "tenantDefaultServiceAccount": names.TENANT_ACCOUNT,
+        "networkPolicy": flux.network_policy,
+        "domain": "cluster.local",
+    }
+    if flux.object_level_workload_identity:
+        section["objectLevelWorkloadIdentity"] = True
+    if flux.multitenant_workload_identity:
+        section["multitenantWorkloadIdentity"] = True
+    return section
+
+
+def _sync(fleet: Fleet, cluster: str, flux: Flux) -> Manifest:
+    sync = {
+        "kind": "OCIRepository",
+        "url": f"oci://{fleet.artifacts}/{fleet.repositories.fleet.lower()}",
+        "ref": fleet.environment_of(cluster).artifact_tag,
+        "path": f"clusters/{cluster}",
+        "interval": flux.sync_interval,
+    }
+    if flux.sync_provider == "generic":
+        return sync | {"pullSecret": names.REGISTRY_SECRET}
+    return sync | {"provider": flux.sync_provider}
+
+
+def _verify_patch(fleet: Fleet, cluster: str) -> Manifest:
+    """Only artifacts signed by the fleet repository's own workflow are applied; FluxInstance has no field for it."""
+    releases = fleet.environment_of(cluster).tracks == "releases"
+    ref = f"refs/tags/{RELEASE_TAG}" if releases else "refs/heads/main"
+    subject = workflow(fleet.owner, fleet.repositories.fleet, "push-artifact", ref)
+    patch = [{"op": "add", "path": "/spec/verify", "value": cosign(subject)}]
+    return {"target": {"kind": "OCIRepository", "name": names.SYNC}, "patch": dump(patch).decode()}

@@ -1,0 +1,89 @@
+"""The few shapes that several manifests share: metadata, signatures, access of an account."""
+
+from __future__ import annotations
+
+from fleet import names
+from fleet.model.base import Manifest
+
+CRD_API = "apiextensions.k8s.io/v1"
+
+COSIGN_ISSUER = "^https://token[.]actions[.]githubusercontent[.]com$"
+RELEASE_TAG = "v[0-9]+[.][0-9]+[.][0-9]+"
+
+
+def metadata(
+    name: str, namespace: str | None = None, *, labels: Manifest | None = None, annotations: Manifest | None = None
+) -> Manifest:
+    """Metadata without empty maps: an empty one makes a difference on each run once Flux writes labels of its own."""
+    given = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
+    return {key: value for key, value in given.items() if value}
+
+
+def flux_system(name: str, *, labels: Manifest | None = None, annotations: Manifest | None = None) -> Manifest:
+    return metadata(name, names.FLUX_NAMESPACE, labels=labels, annotations=annotations)
+
+
+def cosign(subject: str) -> Manifest:
+    """Keyless verification of an artifact signed by a GitHub workflow whose identity matches `subject` (a regex)."""
+    return {"provider": "cosign", "matchOIDCIdentity": [{"issuer": COSIGN_ISSUER, "subject": f"^{subject}$"}]}
+
+
+def workflow(owner: str, repository: str, file: str, ref: str) -> str:
+    """Regex of the signing identity that GitHub gives a workflow run. Dots are in classes, so that no backslash has
+    to survive YAML, Go templates and substitution."""
+    path = f"https://github.com/{owner}/{repository}/.github/workflows/".replace(".", "[.]")
+    return f"{path}{file}[.]yaml@{ref}"
+
+
+def role_binding(kind: str, name: str, role: str, namespace: str, account: str = names.TENANT_ACCOUNT) -> Manifest:
+    """A RoleBinding in `namespace`, or a ClusterRoleBinding, of a ClusterRole to an account of `namespace`."""
+    return {
+        "apiVersion": names.RBAC_API,
+        "kind": kind,
+        "metadata": metadata(name, namespace if kind == "RoleBinding" else None),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }
+
+
+def custom_resource_exists(name: str) -> Manifest:
+    """A ResourceSet's dependency on a CRD: its kind must be served before its objects can be applied."""
+    return {"apiVersion": CRD_API, "kind": "CustomResourceDefinition", "name": name}
+
+
+def resource_set(
+    name: str,
+    *,
+    resources: list[Manifest],
+    inputs: list[Manifest] | None = None,
+    depends_on: list[Manifest] | None = None,
+    every: str | None = None,
+) -> Manifest:
+    spec: Manifest = {"dependsOn": depends_on, "inputs": inputs, "resources": resources}
+    annotations = {names.ANNOTATION_RECONCILE_EVERY: every} if every else None
+    return {
+        "apiVersion": names.OPERATOR_API,
+        "kind": "ResourceSet",
+        "metadata": flux_system(name, annotations=annotations),
+        "spec": {key: value for key, value in spec.items() if value},
+    }
+
+
+def config_map(meta: Manifest, data: Manifest | None = None) -> Manifest:
+    body: Manifest = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}
+    return body | {"data": data} if data is not None else body
+
+
+def copied(kind: str, name: str, namespace: str, **extra: str) -> Manifest:
+    """A ConfigMap or Secret that the operator keeps equal to the one of that name in flux-system."""
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": metadata(
+            name,
+            namespace,
+            labels={names.LABEL_WATCH: "Enabled"},
+            annotations={names.ANNOTATION_COPY_FROM: f"{names.FLUX_NAMESPACE}/{name}"},
+        ),
+        **extra,
+    }

@@ -1,0 +1,55 @@
+"""The variables of a cluster: what tells staging's manifests from production's, though the files are the same.
+
+Flux fills `${NAME}` in from the ConfigMap; `substituted` does the same for what the program applies itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fleet import names
+from fleet.manifests.objects import RELEASE_TAG, config_map, flux_system
+from fleet.model import Fleet
+from fleet.model.base import Manifest
+
+COMPONENT = "COMPONENT"
+"""Stands for the component or tenant in ARTIFACT_SUBJECT_GIT_REF; the ResourceSets put its name in."""
+
+
+def runtime_info(fleet: Fleet, cluster: str) -> dict[str, str]:
+    """Variables of a cluster. In an environment that tracks releases, only a tag of the component itself signs."""
+    own = fleet.clusters[cluster]
+    environment = fleet.environment_of(cluster)
+    releases = environment.tracks == "releases"
+    info = {
+        "ENVIRONMENT": own.environment,
+        "CLUSTER_NAME": cluster,
+        "CLUSTER_DOMAIN": own.domain or "cluster.local",
+        "ARTIFACT_TAG": environment.artifact_tag,
+        "ARTIFACT_SUBJECT_WORKFLOW": "release-artifact" if releases else "push-artifact",
+        "ARTIFACT_SUBJECT_GIT_REF": f"refs/tags/{COMPONENT}/{RELEASE_TAG}" if releases else "refs/heads/main",
+    }
+    return info | own.runtime_info
+
+
+def runtime_config_map(data: Mapping[str, str]) -> Manifest:
+    """The ConfigMap `flux-runtime-info`. Applied by merging: Flux owns the keys of Git, the program the stack's."""
+    meta = flux_system(
+        names.RUNTIME_INFO,
+        labels={names.LABEL_RUNTIME: "true", names.LABEL_WATCH: "Enabled"},
+        annotations={names.ANNOTATION_SSA: "Merge"},
+    )
+    return config_map(meta, dict(data))
+
+
+def substituted(manifest: Any, variables: Mapping[str, str]) -> Any:
+    """`manifest` with `${NAME}` replaced in all its text, as Flux's post-build substitution would; unknown stay."""
+    if isinstance(manifest, dict):
+        return {key: substituted(value, variables) for key, value in manifest.items()}
+    if isinstance(manifest, list):
+        return [substituted(value, variables) for value in manifest]
+    if isinstance(manifest, str):
+        return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], match[0]), manifest)
+    return manifest

@@ -1,0 +1,127 @@
+"""How Flux is run on a cluster: distribution, size, lock-down. The operator's own schema rules are mirrored.
+
+The rules come from the FluxInstance CRD of Flux Operator 0.58 (its `x-kubernetes-validations` and enums), so what
+the API server would refuse is refused before anything is made.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fleet import names
+from fleet.model.base import DnsLabel, DnsName, Duration, Manifest, Model, OciUrl, RegistryBase, Version, VersionRange
+
+Controller = Literal[
+    "source-controller",
+    "kustomize-controller",
+    "helm-controller",
+    "notification-controller",
+    "image-reflector-controller",
+    "image-automation-controller",
+    "source-watcher",
+]
+
+CORE: tuple[Controller, ...] = (
+    "source-controller",
+    "source-watcher",
+    "kustomize-controller",
+    "helm-controller",
+    "notification-controller",
+)
+UPDATE: tuple[Controller, ...] = (
+    "source-controller",
+    "kustomize-controller",
+    "image-reflector-controller",
+    "image-automation-controller",
+)
+"""Controllers of the update cluster, which only moves chart versions in Git."""
+
+
+class Operator(Model):
+    """The Flux Operator."""
+
+    version: Version = "0.58.1"
+    """Exact chart version, of the first install and of what Flux keeps it at."""
+    report_interval: Duration = "45s"
+    """Time between two FluxReports."""
+
+
+class Storage(Model):
+    """The volume of source-controller."""
+
+    class_: Annotated[str, Field(alias="class")]
+    """Storage class of the claim."""
+    size: str
+    """Size of the claim as a Kubernetes quantity, e.g. `10Gi`."""
+
+
+class Sharding(Model):
+    """Splits the controllers' work by label."""
+
+    shards: Annotated[tuple[DnsLabel, ...], Field(min_length=1)]
+    """Names of the shards, at least one."""
+    storage: Literal["ephemeral", "persistent"] = "ephemeral"
+    """`persistent` needs `storage` of the instance."""
+
+
+class Flux(Model):
+    """Flux on a cluster; a cluster's own `flux` section overrides the fleet's key by key."""
+
+    version: VersionRange = "2.x"
+    """Flux version as a semver range."""
+    registry: RegistryBase = "ghcr.io/fluxcd"
+    """Registry of the controllers' images."""
+    variant: (
+        Literal["upstream-alpine", "enterprise-alpine", "enterprise-distroless", "enterprise-distroless-fips"] | None
+    ) = None
+    """Distribution flavour; leave it out for upstream."""
+    artifact: OciUrl | None = names.MANIFESTS_ARTIFACT
+    """OCI artifact with the manifests of the controllers."""
+    image_pull_secret: DnsName | None = None
+    """Secret in flux-system for the controllers' images."""
+    components: tuple[Controller, ...] | None = None
+    """Controllers to install; by default what the cluster's role needs."""
+    type: Literal["kubernetes", "openshift", "aws", "azure", "gcp"] = "kubernetes"
+    """Kind of Kubernetes distribution."""
+    size: Literal["small", "medium", "large"] = "medium"
+    """Concurrency and limits of the controllers."""
+    multitenant: bool = True
+    """Multi-tenancy lock-down."""
+    network_policy: bool = True
+    """Restrict network access to flux-system."""
+    object_level_workload_identity: bool = False
+    """Workload identity by object (Flux 2.6 or later)."""
+    multitenant_workload_identity: bool = False
+    """Lock-down of workload identity; needs `objectLevelWorkloadIdentity`."""
+    sync_provider: Literal["generic", "aws", "azure", "gcp"] = "generic"
+    """How source-controller signs in to the registry of the fleet artifact."""
+    sync_interval: Duration = "1m"
+    """Time between two looks at the fleet artifact."""
+    sharding: Sharding | None = None
+    """Sharding of the controllers."""
+    storage: Storage | None = None
+    """Volume of source-controller."""
+    patches: tuple[Manifest, ...] = ()
+    """Kustomize patches of the controllers, after the fleet's own."""
+
+    @model_validator(mode="after")
+    def _mirror_operator_rules(self) -> Flux:
+        faults = []
+        if self.multitenant_workload_identity and not self.object_level_workload_identity:
+            faults.append("`multitenantWorkloadIdentity` needs `objectLevelWorkloadIdentity: true`")
+        if self.sharding and self.sharding.storage == "persistent" and self.storage is None:
+            faults.append("`sharding.storage: persistent` needs `storage`")
+        if self.object_level_workload_identity and _older_than(self.version, (2, 6)):
+            faults.append("`objectLevelWorkloadIdentity` needs Flux 2.6 or later, `version` allows only older ones")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _older_than(version: str, minimum: tuple[int, int]) -> bool:
+    """Whether a pinned `major.minor…` lies below `minimum`; an open range such as `2.x` does not."""
+    pinned = re.match(r"^v?(\d+)\.(\d+)", version)
+    return bool(pinned) and (int(pinned[1]), int(pinned[2])) < minimum  # type: ignore[index]

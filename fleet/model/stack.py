@@ -1,0 +1,66 @@
+"""Where a stack runs: which environment it owns and how its clusters are made. Comes from `Pulumi.<stack>.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from fleet import names
+from fleet.model.base import DnsLabel, Model, OciUrl, RegistryBase, VariableName, VariableValue, Version
+
+
+class KindCluster(Model):
+    """A cluster in local containers, made with the kind CLI."""
+
+    kind: Literal["kind"]
+    node_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")] | None = None
+    """Node image, pinned by digest; by default the one of the kind release."""
+
+
+class ExistingCluster(Model):
+    """A cluster that somebody else made."""
+
+    kind: Literal["existing"]
+    kubeconfig: str | None = None
+    """Path of a kubeconfig file, relative to the project."""
+    kubeconfig_secret: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")] | None = None
+    """Name of the stack's secret that holds the kubeconfig."""
+    context: str | None = None
+    """Context within the kubeconfig; by default its current one."""
+
+    @model_validator(mode="after")
+    def _name_one_kubeconfig(self) -> ExistingCluster:
+        if (self.kubeconfig is None) == (self.kubeconfig_secret is None):
+            raise ValueError("give exactly one of `kubeconfig` and `kubeconfigSecret`")
+        return self
+
+
+ClusterSource = Annotated[KindCluster | ExistingCluster, Field(discriminator="kind")]
+
+
+class Stack(Model):
+    """The plain part of a stack's configuration; secrets are read one by one and never enter a model."""
+
+    environment: DnsLabel
+    """The environment of fleet.yaml that this stack owns."""
+    clusters: dict[DnsLabel, ClusterSource]
+    """How each cluster of the environment is made."""
+    operator_version: Version | None = None
+    """Chart version that replaces `operator.version` of fleet.yaml for the first install in this stack."""
+    operator_chart: str = names.OPERATOR_CHART
+    """Address of the operator's chart, or the path of a local copy."""
+    registry: RegistryBase | None = None
+    """Registry that replaces the one of fleet.yaml in this stack, e.g. a mirror."""
+    manifests_artifact: OciUrl | None = None
+    """Artifact that replaces `flux.artifact` in this stack."""
+    runtime_info: dict[VariableName, VariableValue] = {}
+    """Variables for the manifests that only this stack knows."""
+    ready_timeout: Annotated[int, Field(gt=0, le=3600)] = 600
+    """Seconds that a FluxInstance may take to become ready."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Keys of the stack's secrets that its clusters refer to."""
+        found = (s.kubeconfig_secret for s in self.clusters.values() if isinstance(s, ExistingCluster))
+        return tuple(dict.fromkeys(name for name in found if name))

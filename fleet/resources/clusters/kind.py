@@ -1,0 +1,32 @@
+"""A kind cluster, made with the kind CLI: there is no Pulumi provider for it."""
+
+from __future__ import annotations
+
+import pulumi
+
+from fleet.model import KindCluster
+from fleet.resources import clusters
+
+CREATE = """\
+set -eu
+scratch=$(mktemp)
+trap 'rm -f "$scratch"' EXIT
+kind create cluster --name "$KIND_NAME" --kubeconfig "$scratch" ${KIND_IMAGE:+--image "$KIND_IMAGE"} --wait 5m >&2
+cat "$scratch"
+"""
+DELETE = 'kind delete cluster --name "$KIND_NAME"'
+
+
+def make_kind(name: str, source: KindCluster) -> clusters.Cluster:
+    """The cluster's kubeconfig is the command's standard output, kept secret and out of the log and of ~/.kube."""
+    import pulumi_command as command
+
+    cluster = command.local.Command(
+        f"{name}-kind",
+        create=CREATE,
+        delete=DELETE,
+        environment={"KIND_NAME": name, "KIND_IMAGE": source.node_image or ""},
+        logging=command.local.Logging.NONE,
+        opts=pulumi.ResourceOptions(additional_secret_outputs=["stdout"]),
+    )
+    return clusters.Cluster(kubeconfig=pulumi.Output.secret(cluster.stdout), made_by=cluster)
