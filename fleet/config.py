@@ -7,7 +7,7 @@ environment or `pulumi.Config`. Secrets stay Outputs: they are named here and op
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FLEET_FILE = "fleet.yaml"
 REGISTRY_TOKEN = "registryToken"  # noqa: S105 the key's name, not its value
+STACK_KEYS = frozenset(str(field.alias) for field in Stack.model_fields.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +38,73 @@ class Settings:
     """Of the clusters that exist already, by name; always secret."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Given:
+    """A stack's configuration as it was found, before any check. Keys are without the project's prefix."""
+
+    source: str
+    values: Mapping[str, Any]
+    secrets: frozenset[str]
+    """Keys whose values are encrypted; `values` need not hold them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checked:
+    fleet: Fleet
+    stack: Stack
+    secrets: tuple[str, ...]
+    kubeconfigs: Mapping[str, str]
+    """Text of the kubeconfig files, by cluster."""
+
+
 def load(root: Path) -> Settings:
     """The settings of the stack that Pulumi runs. Raises ConfigError with every fault of both files."""
     import pulumi
 
-    config, source = pulumi.Config(names.PROJECT), f"Pulumi.{pulumi.get_stack()}.yaml"
+    checked = _check(root, _from_pulumi())
+    config = pulumi.Config(names.PROJECT)
+    secrets = {key: config.require_secret(key) for key in checked.secrets}
+    kubeconfigs = {name: pulumi.Output.secret(text) for name, text in checked.kubeconfigs.items()}
+    for name, spec in _existing(checked.stack):
+        if spec.kubeconfig_secret:
+            kubeconfigs[name] = secrets[spec.kubeconfig_secret]
+    fleet = with_stack(checked.fleet, checked.stack)
+    return Settings(fleet=fleet, stack=checked.stack, secrets=secrets, kubeconfigs=kubeconfigs)
+
+
+def check(root: Path, stack: str) -> None:
+    """Checks a stack's files without Pulumi. Raises ConfigError with every fault, missing secrets among them."""
+    _check(root, _from_file(root / f"Pulumi.{stack}.yaml"))
+
+
+def read_files(root: Path, stack: str) -> tuple[Fleet, Stack]:
+    """What both files of a stack say, without its secrets and kubeconfigs, which the sandbox makes itself.
+
+    Raises ConfigError with every fault.
+    """
+    fleet, parsed, problems = _parse(root, _from_file(root / f"Pulumi.{stack}.yaml"))
+    if problems or fleet is None or parsed is None:
+        raise ConfigError(problems)
+    return fleet, parsed
+
+
+def read_stack_values(root: Path, stack: str) -> dict[str, Any]:
+    """The stack file's `config` as it is, with full keys."""
+    return dict(_read_mapping(root / f"Pulumi.{stack}.yaml").get("config") or {})
+
+
+def _check(root: Path, given: _Given) -> _Checked:
+    fleet, stack, problems = _parse(root, given)
+    wanted = (REGISTRY_TOKEN, *(stack.secrets if stack else ()))
+    problems += [*_unknown_keys(given, wanted, complete=stack is not None), *_missing_secrets(given, wanted)]
+    kubeconfigs = _kubeconfig_files(stack, root, given.source, problems) if stack else {}
+    if problems or fleet is None or stack is None:
+        raise ConfigError(problems)
+    return _Checked(fleet=fleet, stack=stack, secrets=wanted, kubeconfigs=kubeconfigs)
+
+
+def _parse(root: Path, given: _Given) -> tuple[Fleet | None, Stack | None, list[Problem]]:
+    """Both models as far as they can be had, and every fault of either file."""
     problems: list[Problem] = []
     fleet: Fleet | None = None
     stack: Stack | None = None
@@ -49,22 +112,12 @@ def load(root: Path) -> Settings:
         fleet = load_fleet(root / FLEET_FILE)
     except ConfigError as error:
         problems += error.problems
-    raw = _stack_values(config)
+    plain = {key: value for key, value in given.values.items() if key in STACK_KEYS}
     try:
-        stack = parse_stack(raw, fleet, source)
+        stack = parse_stack(plain, fleet, given.source)
     except ConfigError as error:
         problems += error.problems
-    wanted = (REGISTRY_TOKEN, *(stack.secrets if stack else ()))
-    problems += _unknown_keys(wanted if stack else None, source) + _missing_secrets(config, wanted, source)
-    files = _kubeconfig_files(stack, root, source, problems) if stack else {}
-    if problems or fleet is None or stack is None:
-        raise ConfigError(problems)
-    secrets = {key: config.require_secret(key) for key in wanted}
-    kubeconfigs = {
-        name: pulumi.Output.secret(files[name]) if name in files else secrets[str(spec.kubeconfig_secret)]
-        for name, spec in _existing(stack)
-    }
-    return Settings(fleet=with_stack(fleet, stack), stack=stack, secrets=secrets, kubeconfigs=kubeconfigs)
+    return fleet, stack, problems
 
 
 def load_fleet(path: Path) -> Fleet:
@@ -101,40 +154,46 @@ def _kubeconfig_files(stack: Stack, root: Path, source: str, problems: list[Prob
     return files
 
 
-def _stack_values(config: pulumi.Config) -> dict[str, Any]:
-    """The stack's plain values. Pulumi hands structures over as JSON text and scalars as they are."""
-    values: dict[str, Any] = {}
-    for field in Stack.model_fields.values():
-        text = config.get(str(field.alias))
-        if text is not None:
-            values[str(field.alias)] = json.loads(text) if text[:1] in ("{", "[") else text
-    return values
-
-
-def _unknown_keys(secrets: tuple[str, ...] | None, source: str) -> list[Problem]:
-    """Keys of our namespace that nothing reads; with `secrets` None, any may be one that a faulty part names."""
+def _from_pulumi() -> _Given:
+    """What Pulumi hands to the program: structures as JSON text, scalars as they are."""
+    import pulumi
     from pulumi.runtime import config as runtime
 
-    known = {str(field.alias) for field in Stack.model_fields.values()} | set(secrets or ())
-    given = {key for key in (*runtime.CONFIG.get(), *runtime.get_config_env()) if key.startswith(f"{names.PROJECT}:")}
-    unknown = sorted(key.partition(":")[2] for key in given if key.partition(":")[2] not in known)
-    if secrets is None:
-        unknown = [key for key in unknown if not runtime.is_config_secret(f"{names.PROJECT}:{key}")]
-    return [Problem(f"{source}.{key}", f"unknown key `{key}`", did_you_mean(key, known)) for key in unknown]
+    prefix = f"{names.PROJECT}:"
+    found = {**runtime.get_config_env(), **runtime.CONFIG.get()}
+    values = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+    secrets = frozenset(key for key in values if runtime.is_config_secret(prefix + key))
+    plain = {
+        key: json.loads(value) if key not in secrets and str(value)[:1] in ("{", "[") else value
+        for key, value in values.items()
+    }
+    return _Given(source=f"Pulumi.{pulumi.get_stack()}.yaml", values=plain, secrets=secrets)
 
 
-def _missing_secrets(config: pulumi.Config, wanted: tuple[str, ...], source: str) -> list[Problem]:
-    from pulumi.runtime import config as runtime
+def _from_file(path: Path) -> _Given:
+    """What a stack file holds; `{secure: …}` marks a secret."""
+    prefix = f"{names.PROJECT}:"
+    raw = _read_mapping(path).get("config") or {}
+    values = {str(key).removeprefix(prefix): value for key, value in raw.items() if str(key).startswith(prefix)}
+    secrets = frozenset(key for key, value in values.items() if isinstance(value, dict) and set(value) == {"secure"})
+    return _Given(source=path.name, values=values, secrets=secrets)
 
-    stack = source.split(".")[1]
-    problems = []
+
+def _unknown_keys(given: _Given, wanted: tuple[str, ...], *, complete: bool) -> Iterator[Problem]:
+    """Keys that nothing reads. Without a `complete` stack, a secret may be one that a faulty part names."""
+    for key in sorted(given.values):
+        if key not in STACK_KEYS and key not in wanted and (complete or key not in given.secrets):
+            yield Problem(f"{given.source}.{key}", f"unknown key `{key}`", did_you_mean(key, STACK_KEYS | set(wanted)))
+
+
+def _missing_secrets(given: _Given, wanted: tuple[str, ...]) -> Iterator[Problem]:
+    stack = given.source.split(".")[1]
     for key in wanted:
-        command = f"`pulumi config set --stack {stack} --secret {key}`, the value on standard input"
-        if config.get(key) is None:
-            problems.append(Problem(f"{source}.{key}", f"secret `{key}` is not set", command))
-        elif not runtime.is_config_secret(f"{names.PROJECT}:{key}"):
-            problems.append(Problem(f"{source}.{key}", f"secret `{key}` is stored in clear", f"set it again with {command}"))
-    return problems
+        path, command = f"{given.source}.{key}", f"`pulumi config set --stack {stack} --secret {key}`"
+        if key not in given.values:
+            yield Problem(path, f"secret `{key}` is not set", f"{command} asks for its value")
+        elif key not in given.secrets:
+            yield Problem(path, f"secret `{key}` is stored in clear", f"replace the value, then {command}")
 
 
 def _catalog() -> dict[str, dict[str, Any]]:

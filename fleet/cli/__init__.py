@@ -1,0 +1,38 @@
+"""`python -m fleet VERB`: one module a verb. Stacks other than the sandbox's are run by the Pulumi CLI from here."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fleet.errors import FleetError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: that of the verb, 1 for an error that was told, 130 for an interrupt."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except FleetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    from fleet.cli import pulumi, render
+
+    parser = argparse.ArgumentParser(prog="python -m fleet", description="Commands of the fleet.")
+    parser.set_defaults(root=Path.cwd())
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    for name, text in (("up", "make the stack as declared"), ("status", "show its outputs"), ("down", "remove it")):
+        verb = verbs.add_parser(name, help=f"{text}, with the Pulumi CLI")
+        verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
+        verb.set_defaults(run=getattr(pulumi, name))
+    verb = verbs.add_parser("render", help="write the trees of all repositories, offline")
+    verb.add_argument("folder", type=Path, help="where to; made when it does not exist")
+    verb.set_defaults(run=render.render)
+    return parser
