@@ -15,7 +15,7 @@ async def main() -> Mapping[str, Any]:
         settings = config.load(Path(__file__).parent)
         clusters = await resources.deploy(settings)
     except FleetError as error:
-        raise pulumi.RunError(str(error)) from None
+        raise pulumi.RunError(str(error)) from error
     return outputs.describe(settings, clusters)
 
 

@@ -7,7 +7,8 @@ environment or `pulumi.Config`. Secrets stay Outputs: they are named here and op
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 
 from fleet import names
 from fleet.errors import ConfigError, Problem, did_you_mean
-from fleet.model import ExistingCluster, Fleet, Stack, parse_fleet, parse_stack, with_catalog
+from fleet.model import Cluster, ExistingCluster, Fleet, Stack, parse_fleet, parse_stack, with_catalog
 
 if TYPE_CHECKING:
     import pulumi
@@ -47,6 +48,18 @@ class _Given:
     secrets: frozenset[str]
     """Keys whose values are encrypted; `values` need not hold them."""
 
+    @property
+    def stack(self) -> str:
+        return _stack_of(self.source)
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Keys of the secrets that are needed: read off the raw values, so that a fault elsewhere hides none."""
+        clusters = self.values.get("clusters")
+        specs = clusters.values() if isinstance(clusters, dict) else ()
+        named = (spec.get("kubeconfigSecret") for spec in specs if isinstance(spec, dict))
+        return tuple(dict.fromkeys([REGISTRY_TOKEN, *(name for name in named if isinstance(name, str))]))
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Checked:
@@ -61,7 +74,7 @@ def load(root: Path) -> Settings:
     """The settings of the stack that Pulumi runs. Raises ConfigError with every fault of both files."""
     import pulumi
 
-    checked = _check(root, _from_pulumi())
+    checked = _check(root, _from_pulumi)
     config = pulumi.Config(names.PROJECT)
     secrets = {key: config.require_secret(key) for key in checked.secrets}
     kubeconfigs = {name: pulumi.Output.secret(text) for name, text in checked.kubeconfigs.items()}
@@ -74,7 +87,7 @@ def load(root: Path) -> Settings:
 
 def check(root: Path, stack: str) -> None:
     """Checks a stack's files without Pulumi. Raises ConfigError with every fault, missing secrets among them."""
-    _check(root, _from_file(root / f"Pulumi.{stack}.yaml"))
+    _check(root, lambda: _from_file(root, stack))
 
 
 def read_files(root: Path, stack: str) -> tuple[Fleet, Stack]:
@@ -82,48 +95,81 @@ def read_files(root: Path, stack: str) -> tuple[Fleet, Stack]:
 
     Raises ConfigError with every fault.
     """
-    fleet, parsed, problems = _parse(root, _from_file(root / f"Pulumi.{stack}.yaml"))
+    problems: list[Problem] = []
+    fleet, _, parsed = _parse(root, lambda: _from_file(root, stack), problems)
     if problems or fleet is None or parsed is None:
         raise ConfigError(problems)
     return fleet, parsed
 
 
 def read_stack_values(root: Path, stack: str) -> dict[str, Any]:
-    """The stack file's `config` as it is, with full keys."""
-    return dict(_read_mapping(root / f"Pulumi.{stack}.yaml").get("config") or {})
+    """The stack file's `config` as it is, with full keys. Raises ConfigError."""
+    path = root / f"Pulumi.{stack}.yaml"
+    if not path.exists():
+        known = [_stack_of(file.name) for file in root.glob("Pulumi.*.yaml")]
+        raise ConfigError([Problem(path.name, "the file does not exist", did_you_mean(stack, known))])
+    values = _read_mapping(path).get("config") or {}
+    if not isinstance(values, dict):
+        raise ConfigError([Problem(f"{path.name}.config", "a mapping is expected")])
+    return {str(key): value for key, value in values.items()}
 
 
-def _check(root: Path, given: _Given) -> _Checked:
-    fleet, stack, problems = _parse(root, given)
-    wanted = (REGISTRY_TOKEN, *(stack.secrets if stack else ()))
-    problems += [*_unknown_keys(given, wanted, complete=stack is not None), *_missing_secrets(given, wanted)]
-    kubeconfigs = _kubeconfig_files(stack, root, given.source, problems) if stack else {}
-    if problems or fleet is None or stack is None:
-        raise ConfigError(problems)
-    return _Checked(fleet=fleet, stack=stack, secrets=wanted, kubeconfigs=kubeconfigs)
+def _stack_of(file_name: str) -> str:
+    return file_name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
-def _parse(root: Path, given: _Given) -> tuple[Fleet | None, Stack | None, list[Problem]]:
-    """Both models as far as they can be had, and every fault of either file."""
+@contextmanager
+def _collect(problems: list[Problem]) -> Iterator[None]:
+    """Adds the problems of a ConfigError to the others; what comes after is checked all the same."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+
+
+def _check(root: Path, read: Callable[[], _Given]) -> _Checked:
     problems: list[Problem] = []
+    fleet, given, stack = _parse(root, read, problems)
+    if given:
+        problems += [*_unknown_keys(given), *_missing_secrets(given)]
+    kubeconfigs = _kubeconfig_files(stack, root, given.source, problems) if stack and given else {}
+    if problems or fleet is None or given is None or stack is None:
+        raise ConfigError(problems)
+    return _Checked(fleet=fleet, stack=stack, secrets=given.wanted, kubeconfigs=kubeconfigs)
+
+
+def _parse(
+    root: Path, read: Callable[[], _Given], problems: list[Problem]
+) -> tuple[Fleet | None, _Given | None, Stack | None]:
+    """Both models, and what the stack gives, as far as they can be had; adds every fault to `problems`."""
     fleet: Fleet | None = None
+    given: _Given | None = None
     stack: Stack | None = None
-    try:
+    with _collect(problems):
         fleet = load_fleet(root / FLEET_FILE)
-    except ConfigError as error:
-        problems += error.problems
-    plain = {key: value for key, value in given.values.items() if key in STACK_KEYS}
-    try:
-        stack = parse_stack(plain, fleet, given.source)
-    except ConfigError as error:
-        problems += error.problems
-    return fleet, stack, problems
+    with _collect(problems):
+        given = read()
+    if given is not None:
+        sealed = list(_needless_secrets(given))
+        problems += sealed
+        plain = {key: value for key, value in given.values.items() if key in STACK_KEYS - given.secrets}
+        faults: list[Problem] = []
+        with _collect(faults):
+            stack = parse_stack(plain, fleet, given.source)
+        told = {problem.path for problem in sealed}
+        problems += [fault for fault in faults if fault.path not in told]
+    return fleet, given, stack
 
 
 def load_fleet(path: Path) -> Fleet:
-    """The fleet of a fleet.yaml, catalog entries filled in. Raises ConfigError."""
-    raw = _read_mapping(path)
-    return parse_fleet(with_catalog(raw, _catalog(), path.name), path.name)
+    """The fleet of a fleet.yaml, catalog entries filled in. Raises ConfigError with every fault."""
+    raw, problems = with_catalog(_read_mapping(path), catalog(), path.name)
+    fleet: Fleet | None = None
+    with _collect(problems):
+        fleet = parse_fleet(raw, path.name)
+    if problems or fleet is None:
+        raise ConfigError(problems)
+    return fleet
 
 
 def with_stack(fleet: Fleet, stack: Stack) -> Fleet:
@@ -133,7 +179,13 @@ def with_stack(fleet: Fleet, stack: Stack) -> Fleet:
         changes["registry"] = stack.registry
     if stack.manifests_artifact:
         changes["flux"] = fleet.flux.model_copy(update={"artifact": stack.manifests_artifact})
+        changes["clusters"] = {name: _without_artifact(cluster) for name, cluster in fleet.clusters.items()}
     return fleet.model_copy(update=changes)
+
+
+def _without_artifact(cluster: Cluster) -> Cluster:
+    own = {key: value for key, value in cluster.flux.items() if key != "artifact"}
+    return cluster.model_copy(update={"flux": own})
 
 
 def _existing(stack: Stack) -> list[tuple[str, ExistingCluster]]:
@@ -146,11 +198,12 @@ def _kubeconfig_files(stack: Stack, root: Path, source: str, problems: list[Prob
     for name, spec in _existing(stack):
         if spec.kubeconfig:
             try:
-                files[name] = (root / spec.kubeconfig).expanduser().read_text()
-            except OSError as error:
+                files[name] = (root / Path(spec.kubeconfig).expanduser()).read_text()
+            except (OSError, UnicodeDecodeError) as error:
                 where = f"{source}.clusters.{name}.kubeconfig"
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
                 hint = "give the path of a kubeconfig, relative to the project"
-                problems.append(Problem(where, f"`{spec.kubeconfig}` cannot be read: {error.strerror}", hint))
+                problems.append(Problem(where, f"`{spec.kubeconfig}` cannot be read: {reason}", hint))
     return files
 
 
@@ -163,40 +216,52 @@ def _from_pulumi() -> _Given:
     found = {**runtime.get_config_env(), **runtime.CONFIG.get()}
     values = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     secrets = frozenset(key for key in values if runtime.is_config_secret(prefix + key))
-    plain = {
-        key: json.loads(value) if key not in secrets and str(value)[:1] in ("{", "[") else value
-        for key, value in values.items()
-    }
+    plain = {key: value if key in secrets else _decoded(value) for key, value in values.items()}
     return _Given(source=f"Pulumi.{pulumi.get_stack()}.yaml", values=plain, secrets=secrets)
 
 
-def _from_file(path: Path) -> _Given:
+def _decoded(value: Any) -> Any:
+    if str(value)[:1] in ("{", "["):
+        with suppress(json.JSONDecodeError):
+            return json.loads(value)
+    return value
+
+
+def _from_file(root: Path, stack: str) -> _Given:
     """What a stack file holds; `{secure: …}` marks a secret."""
     prefix = f"{names.PROJECT}:"
-    raw = _read_mapping(path).get("config") or {}
-    values = {str(key).removeprefix(prefix): value for key, value in raw.items() if str(key).startswith(prefix)}
-    secrets = frozenset(key for key, value in values.items() if isinstance(value, dict) and set(value) == {"secure"})
-    return _Given(source=path.name, values=values, secrets=secrets)
+    found = read_stack_values(root, stack)
+    values = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+    secrets = frozenset(
+        key for key, value in values.items() if isinstance(value, dict) and set(value) == {"secure"}
+    )
+    return _Given(source=f"Pulumi.{stack}.yaml", values=values, secrets=secrets)
 
 
-def _unknown_keys(given: _Given, wanted: tuple[str, ...], *, complete: bool) -> Iterator[Problem]:
-    """Keys that nothing reads. Without a `complete` stack, a secret may be one that a faulty part names."""
-    for key in sorted(given.values):
-        if key not in STACK_KEYS and key not in wanted and (complete or key not in given.secrets):
-            yield Problem(f"{given.source}.{key}", f"unknown key `{key}`", did_you_mean(key, STACK_KEYS | set(wanted)))
+def _unknown_keys(given: _Given) -> Iterator[Problem]:
+    known = STACK_KEYS | set(given.wanted)
+    for key in sorted(given.values.keys() - known):
+        yield Problem(f"{given.source}.{key}", f"unknown key `{key}`", did_you_mean(key, known))
 
 
-def _missing_secrets(given: _Given, wanted: tuple[str, ...]) -> Iterator[Problem]:
-    stack = given.source.split(".")[1]
-    for key in wanted:
-        path, command = f"{given.source}.{key}", f"`pulumi config set --stack {stack} --secret {key}`"
+def _needless_secrets(given: _Given) -> Iterator[Problem]:
+    """What is read as plain text but stored as a secret; it is not looked into, or a fault would print it."""
+    for key in sorted(given.secrets & STACK_KEYS):
+        hint = f"`pulumi config rm --stack {given.stack} {key}`, then set it without `--secret`"
+        yield Problem(f"{given.source}.{key}", f"`{key}` is no secret, but stored as one", hint)
+
+
+def _missing_secrets(given: _Given) -> Iterator[Problem]:
+    for key in given.wanted:
+        path, command = f"{given.source}.{key}", f"`pulumi config set --stack {given.stack} --secret {key}`"
         if key not in given.values:
             yield Problem(path, f"secret `{key}` is not set", f"{command} asks for its value")
         elif key not in given.secrets:
             yield Problem(path, f"secret `{key}` is stored in clear", f"replace the value, then {command}")
 
 
-def _catalog() -> dict[str, dict[str, Any]]:
+def catalog() -> dict[str, dict[str, Any]]:
+    """The built-in starting points of components and tenants, by name."""
     folder = resources.files("fleet") / "catalog"
     return {Path(entry.name).stem: yaml.load(entry.read_bytes(), _Loader) for entry in folder.iterdir()}  # noqa: S506
 
@@ -206,16 +271,21 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 a SafeLoader underneath
     except FileNotFoundError:
-        raise ConfigError([Problem(path.name, "the file does not exist", "run from the project's folder")]) from None
+        problem = Problem(path.name, "the file does not exist", "run from the project's folder")
+    except OSError as error:
+        problem = Problem(path.name, f"cannot be read: {error.strerror}")
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
-        raise ConfigError([Problem(where, f"not valid YAML: {error.problem}", str(error.context or ""))]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(path.name, f"not valid YAML: {error}")]) from None
-    if not isinstance(raw, dict):
-        raise ConfigError([Problem(path.name, "a mapping is expected at the top level", "start with `design: oci`")])
-    return raw
+        problem = Problem(where, f"not valid YAML: {error.problem}", str(error.context or ""))
+    except (yaml.YAMLError, ValueError) as error:
+        problem = Problem(path.name, f"not valid YAML: {error}")
+    else:
+        if isinstance(raw, dict):
+            return raw
+        hint = f"start with `{'design: oci' if path.name == FLEET_FILE else 'config:'}`"
+        problem = Problem(path.name, "a mapping is expected at the top level", hint)
+    raise ConfigError([problem])
 
 
 class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoader):  # type: ignore[misc]
@@ -224,7 +294,11 @@ class _Loader(yaml.CSafeLoader if hasattr(yaml, "CSafeLoader") else yaml.SafeLoa
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                hint = "put text with braces or brackets into quotes"
+                raise yaml.constructor.ConstructorError(hint, None, "a key must be text", key.start_mark)
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError("keep one of the two", None, f"key `{key.value}` given twice", key.start_mark)
-            seen.add(str(key.value))
+                message = f"key `{key.value}` given twice"
+                raise yaml.constructor.ConstructorError("keep one of the two", None, message, key.start_mark)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)  # type: ignore[no-any-return]

@@ -1,12 +1,12 @@
 """From the model to Kubernetes objects and files: pure functions, no pulumi, no clock, no network.
 
-    instance.py   FluxInstance of a cluster
-    operator.py   Flux Operator: chart values, and the ResourceSet by which Flux keeps it up to date
-    runtime.py    the variables of a cluster, and what Flux's substitution makes of a manifest
-    policies.py   ResourceSet with the admission policy for tenants' sources
-    delivery.py   ResourceSets that deliver platform components and tenants
-    automation.py ResourceSet of the update cluster, which moves chart versions in Git
-    releases.py   a chart source and a HelmRelease
-    dump.py       the one YAML writer
-    trees/        whole repositories as path → bytes
+instance.py   FluxInstance of a cluster
+operator.py   Flux Operator: chart values, and the ResourceSet by which Flux keeps it up to date
+runtime.py    the variables of a cluster, and what Flux's substitution makes of a manifest
+policies.py   ResourceSet with the admission policy for tenants' sources
+delivery.py   ResourceSets that deliver platform components and tenants
+automation.py ResourceSet of the update cluster, which moves chart versions in Git
+releases.py   a chart source and a HelmRelease
+dump.py       the one YAML writer
+trees/        whole repositories as path → bytes
 """

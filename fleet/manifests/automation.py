@@ -31,7 +31,11 @@ Objects:
 def automation_resource_set(fleet: Fleet) -> Manifest:
     served = custom_resource_exists("imageupdateautomations.image.toolkit.fluxcd.io")
     inputs = [
-        {"namespace": namespace, "repository": f"https://github.com/{fleet.owner}/{repository}", "pushBranch": "image-updates"}
+        {
+            "namespace": namespace,
+            "repository": f"https://github.com/{fleet.owner}/{repository}",
+            "pushBranch": "image-updates",
+        }
         for namespace, repository in (("apps", fleet.repositories.apps), ("infra", fleet.repositories.infra))
     ]
     resources = [

@@ -1,9 +1,14 @@
-"""The one YAML writer: same data, same bytes. Keys keep the order in which a manifest builds them."""
+"""The one YAML writer: same data, same bytes. Keys keep the order in which a manifest builds them.
+
+PyYAML writes for readers of YAML 1.1; Flux, kustomize and the operator read with Go's yaml, which also knows the
+numbers of YAML 1.2 and the short truth values. Text that looks like one of those is quoted here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -22,6 +27,10 @@ def _represent_text(dumper: Any, text: str) -> Any:
 
 
 _Dumper.add_representer(str, _represent_text)
+
+_NUMBER: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?0o[0-7]+$")
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), list("yYnN"))
 
 
 def dump(*objects: object) -> bytes:

@@ -12,14 +12,20 @@ RELEASE_TAG = "v[0-9]+[.][0-9]+[.][0-9]+"
 
 
 def metadata(
-    name: str, namespace: str | None = None, *, labels: Manifest | None = None, annotations: Manifest | None = None
+    name: str,
+    namespace: str | None = None,
+    *,
+    labels: Manifest | None = None,
+    annotations: Manifest | None = None,
 ) -> Manifest:
     """Metadata without empty maps: an empty one makes a difference on each run once Flux writes labels of its own."""
     given = {"name": name, "namespace": namespace, "labels": labels, "annotations": annotations}
     return {key: value for key, value in given.items() if value}
 
 
-def flux_system(name: str, *, labels: Manifest | None = None, annotations: Manifest | None = None) -> Manifest:
+def flux_system(
+    name: str, *, labels: Manifest | None = None, annotations: Manifest | None = None
+) -> Manifest:
     return metadata(name, names.FLUX_NAMESPACE, labels=labels, annotations=annotations)
 
 
@@ -35,7 +41,9 @@ def workflow(owner: str, repository: str, file: str, ref: str) -> str:
     return f"{path}{file}[.]yaml@{ref}"
 
 
-def role_binding(kind: str, name: str, role: str, namespace: str, account: str = names.TENANT_ACCOUNT) -> Manifest:
+def role_binding(
+    kind: str, name: str, role: str, namespace: str, account: str = names.TENANT_ACCOUNT
+) -> Manifest:
     """A RoleBinding in `namespace`, or a ClusterRoleBinding, of a ClusterRole to an account of `namespace`."""
     return {
         "apiVersion": names.RBAC_API,

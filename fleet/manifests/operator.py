@@ -27,7 +27,10 @@ def operator_resource_set(fleet: Fleet) -> Manifest:
         "spec": {
             "interval": "10m",
             "url": names.OPERATOR_CHART,
-            "layerSelector": {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"},
+            "layerSelector": {
+                "mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+                "operation": "copy",
+            },
             "ref": {"semver": fleet.operator.version},
             "verify": cosign(
                 "https://github[.]com/controlplaneio-fluxcd/charts/[.]github/workflows/release[.]yml@refs/tags/v[0-9.]+"

@@ -1,4 +1,4 @@
-"""The admission policy that keeps tenants to known sources: an allow-list of address prefixes, checked by the API server."""
+"""The admission policy that keeps tenants to known sources: an allow-list of address prefixes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ def _policy() -> Manifest:
             "matchConstraints": {"resourceRules": [rule]},
             "matchConditions": [
                 # source-controller must be able to remove its finalizer from a source that is no longer allowed
-                {"name": "not-source-controller", "expression": f"request.userInfo.username != '{SOURCE_CONTROLLER}'"}
+                {
+                    "name": "not-source-controller",
+                    "expression": f"request.userInfo.username != '{SOURCE_CONTROLLER}'",
+                }
             ],
             "variables": [
                 {"name": "url", "expression": "object.spec.url"},
@@ -61,7 +64,8 @@ def _policy() -> Manifest:
                 {
                     "expression": "variables.prefixes.exists(prefix, variables.url.startsWith(prefix))",
                     "messageExpression": (
-                        "'source ' + variables.url + ' is not allowed, it must start with one of: ' + params.data.sources"
+                        "'source ' + variables.url + ' is not allowed, it must start with one of: '"
+                        " + params.data.sources"
                     ),
                     "reason": "Invalid",
                 }

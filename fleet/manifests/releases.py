@@ -16,7 +16,10 @@ def chart_source(name: str, release: Release) -> Manifest:
         "spec": {
             "interval": "1h",
             "url": release.chart,
-            "layerSelector": {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"},
+            "layerSelector": {
+                "mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
+                "operation": "copy",
+            },
             "ref": {"tag": release.version},
         },
     }
@@ -40,4 +43,9 @@ def helm_release(name: str, release: Release) -> Manifest:
 
 def values_patch(name: str, values: Manifest) -> Manifest:
     """Strategic merge that lays an environment's values over those of the base."""
-    return {"apiVersion": names.HELM_API, "kind": "HelmRelease", "metadata": metadata(name), "spec": {"values": values}}
+    return {
+        "apiVersion": names.HELM_API,
+        "kind": "HelmRelease",
+        "metadata": metadata(name),
+        "spec": {"values": values},
+    }

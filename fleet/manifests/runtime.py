@@ -45,11 +45,11 @@ def runtime_config_map(data: Mapping[str, str]) -> Manifest:
 
 
 def substituted(manifest: Any, variables: Mapping[str, str]) -> Any:
-    """`manifest` with `${NAME}` replaced in all its text, as Flux's post-build substitution would; unknown stay."""
+    """`manifest` with `${NAME}` replaced in all its text, as Flux's post-build substitution does; unknown ones go."""
     if isinstance(manifest, dict):
         return {key: substituted(value, variables) for key, value in manifest.items()}
     if isinstance(manifest, list):
         return [substituted(value, variables) for value in manifest]
     if isinstance(manifest, str):
-        return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], match[0]), manifest)
+        return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match[1], ""), manifest)
     return manifest

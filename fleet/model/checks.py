@@ -16,11 +16,16 @@ from fleet import names
 from fleet.errors import Problem, did_you_mean
 from fleet.model.faults import problems_of
 from fleet.model.fleet import Fleet
-from fleet.model.flux import Flux
+from fleet.model.flux import CORE, Flux
 from fleet.model.stack import Stack
 from fleet.model.tenant import Component
 
-RESERVED_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", names.FLUX_NAMESPACE})
+RESERVED_NAMESPACES = frozenset(
+    {"default", "kube-system", "kube-public", "kube-node-lease", names.FLUX_NAMESPACE}
+)
+
+BASE = "base"
+"""The folder beside the overlays, which are named after the environments."""
 
 RUNTIME_KEYS = (
     "ENVIRONMENT",
@@ -29,13 +34,14 @@ RUNTIME_KEYS = (
     "ARTIFACT_TAG",
     "ARTIFACT_SUBJECT_WORKFLOW",
     "ARTIFACT_SUBJECT_GIT_REF",
+    "FLEET_STACK",
 )
 """Variables that the program computes; nobody else may set them."""
 
 
 def check_fleet(fleet: Fleet, raw: Mapping[str, Any], source: str) -> list[Problem]:
     """Every fault of sense in a fleet, in the order of the file."""
-    checks = (_repositories, _clusters, _namespaces, _dependencies, _releases, _teams)
+    checks = (_repositories, _teams, _environments, _clusters, _namespaces, _dependencies, _releases)
     return [problem for check in checks for problem in check(fleet, raw, source)]
 
 
@@ -43,7 +49,9 @@ def check_stack(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, source: str)
     """Every fault of sense in a stack: its clusters must be exactly those of its environment."""
     if stack.environment not in fleet.environments:
         hint = did_you_mean(stack.environment, fleet.environments)
-        return [Problem(f"{source}.environment", f"fleet.yaml has no environment `{stack.environment}`", hint)]
+        return [
+            Problem(f"{source}.environment", f"fleet.yaml has no environment `{stack.environment}`", hint)
+        ]
     wanted = fleet.clusters_in(stack.environment)
     configured = _keys(raw, "clusters")
     problems = [
@@ -60,7 +68,16 @@ def check_stack(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, source: str)
         for name in wanted
         if name not in configured
     ]
-    return problems + list(_reserved_variables(stack.runtime_info, f"{source}.runtimeInfo"))
+    return [*problems, *_stack_variables(stack, fleet, f"{source}.runtimeInfo")]
+
+
+def _stack_variables(stack: Stack, fleet: Fleet, path: str) -> Iterator[Problem]:
+    """Both write the same ConfigMap: a key that Git has as well would go back and forth."""
+    yield from _reserved_variables(stack.runtime_info, path)
+    for name, cluster in fleet.clusters_in(stack.environment).items():
+        for key in stack.runtime_info.keys() & cluster.runtime_info.keys():
+            message = f"`{key}` is also set by `clusters.{name}.runtimeInfo` of fleet.yaml"
+            yield Problem(f"{path}.{key}", message, "a variable has one owner; remove one of the two")
 
 
 def _foreign_cluster(name: str, environment: str, fleet: Fleet) -> tuple[str, str]:
@@ -81,6 +98,13 @@ def _repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
             )
 
 
+def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
+    if BASE in fleet.environments:
+        yield Problem(
+            f"{source}.environments.{BASE}", f"`{BASE}` is the folder that all overlays share", "rename it"
+        )
+
+
 def _clusters(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
     for name, cluster in fleet.clusters.items():
         path = f"{source}.clusters.{name}"
@@ -94,13 +118,15 @@ def _clusters(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Pro
 def _flux(fleet: Fleet, cluster: str, path: str) -> Iterator[Problem]:
     """The cluster's Flux section, checked together with the fleet's below it."""
     try:
-        fleet.flux_of(cluster)
+        chosen = fleet.flux_of(cluster).components
     except ValidationError as error:
         yield from problems_of(error, Flux, f"{path}.flux")
         return
-    missing = {"source-controller", "kustomize-controller"} - set(fleet.controllers_of(cluster))
+    missing = {"source-controller", "kustomize-controller"} - set(CORE if chosen is None else chosen)
     for controller in sorted(missing):
-        yield Problem(f"{path}.flux.components", f"`{controller}` is missing", "every cluster syncs with it; add it")
+        yield Problem(
+            f"{path}.flux.components", f"`{controller}` is missing", "every cluster syncs with it; add it"
+        )
 
 
 def _reserved_variables(variables: Mapping[str, str], path: str) -> Iterator[Problem]:
@@ -113,7 +139,11 @@ def _namespaces(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[P
     for section, entries in (("components", fleet.components), ("tenants", fleet.tenants)):
         for name in entries:
             if name in RESERVED_NAMESPACES:
-                yield Problem(f"{source}.{section}.{name}", f"namespace `{name}` belongs to Kubernetes or Flux", "rename it")
+                yield Problem(
+                    f"{source}.{section}.{name}",
+                    f"namespace `{name}` belongs to Kubernetes or Flux",
+                    "rename it",
+                )
     for name in _keys(raw, "components"):
         if name in _keys(raw, "tenants"):
             yield Problem(
@@ -133,41 +163,47 @@ def _dependencies(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
                     yield Problem(path, f"there is no component `{wanted}`", did_you_mean(wanted, known))
     for cycle in _cycles(fleet.components):
         path = f"{source}.components.{cycle[0]}.dependsOn"
-        yield Problem(path, f"cycle: {' → '.join(f'`{step}`' for step in cycle)}", "remove one of these dependencies")
+        yield Problem(
+            path, f"cycle: {' → '.join(f'`{step}`' for step in cycle)}", "remove one of these dependencies"
+        )
 
 
 def _cycles(components: Mapping[str, Component]) -> Iterator[list[str]]:
-    """Each cycle once, starting at its first name in the alphabet."""
-    seen: set[frozenset[str]] = set()
+    """Cycles that together hold every component that is on one; each begins and ends with the same name."""
+    done: set[str] = set()
 
     def walk(name: str, trail: list[str]) -> Iterator[list[str]]:
         if name in trail:
-            cycle = trail[trail.index(name) :]
-            if frozenset(cycle) not in seen:
-                seen.add(frozenset(cycle))
-                yield [*cycle, name]
-            return
-        for wanted in components[name].depends_on if name in components else ():
-            yield from walk(wanted, [*trail, name])
+            yield [*trail[trail.index(name) :], name]
+        elif name in components and name not in done:
+            for wanted in components[name].depends_on:
+                yield from walk(wanted, [*trail, name])
+            done.add(name)
 
     for name in sorted(components):
         yield from walk(name, [])
 
 
 def _releases(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
-    known = _keys(raw, "environments")
+    updating = [name for name, environment in fleet.environments.items() if environment.role == "update"]
+    known = [name for name in _keys(raw, "environments") if name not in updating]
     for section, entries in (("components", fleet.components), ("tenants", fleet.tenants)):
         for name, entry in entries.items():
             parts: list[tuple[str, Mapping[str, Any]]] = [
-                (f"releases.{release}.environments", spec.environments) for release, spec in entry.releases.items()
+                (f"releases.{release}.environments", spec.environments)
+                for release, spec in entry.releases.items()
             ]
             if isinstance(entry, Component):
-                parts += [(f"configs.{config}.environments", spec.environments) for config, spec in entry.configs.items()]
+                parts += [
+                    (f"configs.{config}.environments", spec.environments)
+                    for config, spec in entry.configs.items()
+                ]
             for where, environments in parts:
                 for environment in environments:
                     if environment not in known:
                         path = f"{source}.{section}.{name}.{where}.{environment}"
-                        yield Problem(path, f"there is no environment `{environment}`", did_you_mean(environment, known))
+                        message = f"there is no overlay for an environment `{environment}`"
+                        yield Problem(path, message, did_you_mean(environment, known))
 
 
 def _teams(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
@@ -176,7 +212,11 @@ def _teams(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Proble
             hint = did_you_mean(tenant.team, _keys(raw, "teams"))
             yield Problem(f"{source}.tenants.{name}.team", f"there is no team `{tenant.team}`", hint)
     if not any(team.role == "platform" for team in fleet.teams.values()) and fleet.teams:
-        yield Problem(f"{source}.teams", "no team has `role: platform`", "somebody must maintain the fleet and infra repositories")
+        yield Problem(
+            f"{source}.teams",
+            "no team has `role: platform`",
+            "somebody must maintain the fleet and infra repositories",
+        )
 
 
 def _keys(raw: Mapping[str, Any], section: str) -> list[str]:

@@ -88,7 +88,7 @@ class Fleet(Model):
     def flux_of(self, cluster: str) -> Flux:
         """Flux of one cluster: the fleet's section with the cluster's own keys laid over it."""
         base = self.flux.model_dump(by_alias=True, exclude_unset=True)
-        return Flux.model_validate(base | self.clusters[cluster].flux)
+        return Flux.model_validate(base | self.clusters[cluster].flux, by_name=False)
 
     def controllers_of(self, cluster: str) -> tuple[Controller, ...]:
         by_role = UPDATE if self.environment_of(cluster).role == "update" else CORE

@@ -12,7 +12,21 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fleet import names
-from fleet.model.base import DnsLabel, DnsName, Duration, Manifest, Model, OciUrl, RegistryBase, Version, VersionRange
+from fleet.model.base import (
+    DnsLabel,
+    DnsName,
+    Duration,
+    Manifest,
+    Model,
+    OciUrl,
+    Quantity,
+    RegistryBase,
+    Version,
+    VersionRange,
+)
+
+OLDEST = (2, 7)
+"""Before, Flux lacks what the trees use: `readyExpr`, RetryOnFailure, source-watcher, ImageUpdateAutomation v1."""
 
 Controller = Literal[
     "source-controller",
@@ -54,7 +68,7 @@ class Storage(Model):
 
     class_: Annotated[str, Field(alias="class")]
     """Storage class of the claim."""
-    size: str
+    size: Quantity
     """Size of the claim as a Kubernetes quantity, e.g. `10Gi`."""
 
 
@@ -71,11 +85,12 @@ class Flux(Model):
     """Flux on a cluster; a cluster's own `flux` section overrides the fleet's key by key."""
 
     version: VersionRange = "2.x"
-    """Flux version as a semver range."""
+    """Flux version as a semver range; 2.7 or later."""
     registry: RegistryBase = "ghcr.io/fluxcd"
     """Registry of the controllers' images."""
     variant: (
-        Literal["upstream-alpine", "enterprise-alpine", "enterprise-distroless", "enterprise-distroless-fips"] | None
+        Literal["upstream-alpine", "enterprise-alpine", "enterprise-distroless", "enterprise-distroless-fips"]
+        | None
     ) = None
     """Distribution flavour; leave it out for upstream."""
     artifact: OciUrl | None = names.MANIFESTS_ARTIFACT
@@ -93,7 +108,7 @@ class Flux(Model):
     network_policy: bool = True
     """Restrict network access to flux-system."""
     object_level_workload_identity: bool = False
-    """Workload identity by object (Flux 2.6 or later)."""
+    """Workload identity by object."""
     multitenant_workload_identity: bool = False
     """Lock-down of workload identity; needs `objectLevelWorkloadIdentity`."""
     sync_provider: Literal["generic", "aws", "azure", "gcp"] = "generic"
@@ -114,14 +129,14 @@ class Flux(Model):
             faults.append("`multitenantWorkloadIdentity` needs `objectLevelWorkloadIdentity: true`")
         if self.sharding and self.sharding.storage == "persistent" and self.storage is None:
             faults.append("`sharding.storage: persistent` needs `storage`")
-        if self.object_level_workload_identity and _older_than(self.version, (2, 6)):
-            faults.append("`objectLevelWorkloadIdentity` needs Flux 2.6 or later, `version` allows only older ones")
+        if _allows_only_older(self.version, OLDEST):
+            faults.append("Flux 2.7 or later is needed, `version` allows only older ones")
         if faults:
             raise ValueError("; ".join(faults))
         return self
 
 
-def _older_than(version: str, minimum: tuple[int, int]) -> bool:
-    """Whether a pinned `major.minor…` lies below `minimum`; an open range such as `2.x` does not."""
-    pinned = re.match(r"^v?(\d+)\.(\d+)", version)
-    return bool(pinned) and (int(pinned[1]), int(pinned[2])) < minimum  # type: ignore[index]
+def _allows_only_older(version: str, oldest: tuple[int, int]) -> bool:
+    """Whether a range that starts with its highest `major.minor` lies below `oldest`; `2.x` and `>=2.3` do not."""
+    pinned = re.match(r"[v=~]*(\d+)(?:\.(\d+))?", version)
+    return bool(pinned) and (int(pinned[1]), int(pinned[2] or oldest[1])) < oldest  # type: ignore[index]

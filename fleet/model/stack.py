@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fleet import names
 from fleet.model.base import DnsLabel, Model, OciUrl, RegistryBase, VariableName, VariableValue, Version
@@ -18,11 +18,19 @@ class KindCluster(Model):
     """Node image, pinned by digest; by default the one of the kind release."""
 
 
+def _refuse_content(path: str) -> str:
+    if "\n" in path:
+        raise ValueError(
+            "give the path of a file, not its content; a kubeconfig in the configuration is a secret"
+        )
+    return path
+
+
 class ExistingCluster(Model):
     """A cluster that somebody else made."""
 
     kind: Literal["existing"]
-    kubeconfig: str | None = None
+    kubeconfig: Annotated[str, AfterValidator(_refuse_content)] | None = None
     """Path of a kubeconfig file, relative to the project."""
     kubeconfig_secret: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")] | None = None
     """Name of the stack's secret that holds the kubeconfig."""
@@ -58,9 +66,3 @@ class Stack(Model):
     """Variables for the manifests that only this stack knows."""
     ready_timeout: Annotated[int, Field(gt=0, le=3600)] = 600
     """Seconds that a FluxInstance may take to become ready."""
-
-    @property
-    def secrets(self) -> tuple[str, ...]:
-        """Keys of the stack's secrets that its clusters refer to."""
-        found = (s.kubeconfig_secret for s in self.clusters.values() if isinstance(s, ExistingCluster))
-        return tuple(dict.fromkeys(name for name in found if name))

@@ -6,13 +6,44 @@ ResourceSet, in a namespace of its own name.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from fleet.model.base import DnsLabel, Manifest, Model, OciUrl, Version, VersionRange
+from fleet.model.base import DnsLabel, Manifest, Model, OciUrl, Quantity, Version, VersionRange
 
 PodSecurity = Literal["privileged", "baseline", "restricted"]
+
+
+def _refuse_kustomization(name: str) -> str:
+    if name == "kustomization":
+        raise ValueError("kustomize's own file has that name, choose another one")
+    return name
+
+
+FileName = Annotated[DnsLabel, AfterValidator(_refuse_kustomization)]
+"""Names a file beside kustomization.yaml."""
+
+
+def _refuse_long(name: str) -> str:
+    if len(name) > 53:
+        raise ValueError("Helm accepts at most 53 characters as the name of a release")
+    return name
+
+
+ReleaseName = Annotated[FileName, AfterValidator(_refuse_long)]
+
+
+def _require_identity(manifest: Manifest) -> Manifest:
+    metadata: Any = manifest.get("metadata")
+    named = isinstance(metadata, dict) and metadata.get("name")
+    if not (manifest.get("apiVersion") and manifest.get("kind") and named):
+        raise ValueError("an object needs `apiVersion`, `kind` and `metadata.name`")
+    return manifest
+
+
+Object = Annotated[Manifest, AfterValidator(_require_identity)]
+"""A whole Kubernetes object."""
 
 
 class Release(Model):
@@ -35,7 +66,7 @@ class Release(Model):
 class Config(Model):
     """A custom resource that is applied once the releases are ready."""
 
-    base: Manifest
+    base: Object
     """The object in every environment."""
     environments: dict[DnsLabel, Manifest] = {}
     """Strategic merge added in one environment."""
@@ -46,7 +77,7 @@ class Workload(Model):
 
     catalog: str | None = None
     """Entry of the built-in catalog to start from; by default the one of the same name, if there is one."""
-    releases: dict[DnsLabel, Release] = {}
+    releases: dict[ReleaseName, Release] = {}
     """Helm releases by name."""
     depends_on: tuple[DnsLabel, ...] = ()
     """Components that must have been ready once before this is applied."""
@@ -57,16 +88,16 @@ class Workload(Model):
 class Component(Workload):
     """A platform add-on, reconciled as cluster admin before its tenants."""
 
-    configs: dict[DnsLabel, Config] = {}
+    configs: dict[FileName, Config] = {}
     """Custom resources by file name, applied after the releases."""
 
 
 class Quota(Model):
     """Upper bounds of a tenant's namespace, as Kubernetes quantities."""
 
-    cpu: str = "8"
+    cpu: Quantity = "8"
     """Sum of CPU requests."""
-    memory: str = "16Gi"
+    memory: Quantity = "16Gi"
     """Sum of memory requests."""
     pods: Annotated[int, Field(gt=0)] = 50
     """Number of pods."""

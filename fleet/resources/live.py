@@ -7,10 +7,11 @@ plans without touching. Reading happens in a thread, so that clusters are read s
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -19,10 +20,16 @@ from fleet.errors import ClusterError, Problem
 from fleet.ownership import ABSENT, UNKNOWN, Verdict, judge
 from fleet.resources.clusters import Cluster
 
+if TYPE_CHECKING:
+    from lightkube.config.kubeconfig import SingleConfig
+
 Labels = Mapping[str, str]
 
 TIMEOUT = 10.0
 """Seconds for one request."""
+RETRIES = 10
+PAUSE = 1.0
+"""Tries and seconds between them while the API server asks for patience (429), as it does when CRDs have just come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,45 +55,67 @@ async def observe(name: str, cluster: Cluster) -> Verdicts:
     kubeconfig = await cluster.kubeconfig.future()
     try:
         return await asyncio.to_thread(read, str(kubeconfig), cluster.context)
-    except Exception as error:  # noqa: BLE001 whatever the client raises: we must not guess
-        problem = Problem(f"clusters.{name}", f"cannot be read: {error}", "is it running, and does the kubeconfig still admit us?")
+    except Exception as error:  # whatever the client raises: we must not guess
+        hint = "is it running, and does the kubeconfig still admit us?"
+        problem = Problem(f"clusters.{name}", f"cannot be read: {error}", hint)
         if not pulumi.runtime.is_dry_run():
             raise ClusterError([problem]) from error
-        pulumi.log.warn(f"{problem}\nthe plan of this cluster is made without knowing what Flux has taken over")
+        pulumi.log.warn(
+            f"{problem}\nthe plan of this cluster is made without knowing what Flux has taken over"
+        )
         return UNREADABLE
 
 
 def read(kubeconfig: str, context: str | None) -> Verdicts:
     """Three requests: the operator's Deployment, the FluxInstance, the ResourceSets of flux-system."""
     import httpx2
-    import yaml
-    from lightkube import Client, KubeConfig
+    from lightkube import Client
     from lightkube.generic_resource import create_namespaced_resource
     from lightkube.resources.apps_v1 import Deployment
 
     group, version = names.OPERATOR_API.split("/")
     instances = create_namespaced_resource(group, version, "FluxInstance", "fluxinstances")
     sets = create_namespaced_resource(group, version, "ResourceSet", "resourcesets")
-    document = yaml.safe_load(kubeconfig)
-    if not isinstance(document, dict) or "clusters" not in document:
-        raise ValueError("the kubeconfig holds no clusters")
-    config = KubeConfig.from_dict(document).get(context)
-    client = Client(config, namespace=names.FLUX_NAMESPACE, timeout=httpx2.Timeout(TIMEOUT), trust_env=False)
-    return Verdicts(
-        operator=judge(_labels(lambda: [client.get(Deployment, names.OPERATOR)]).get(names.OPERATOR)),
-        instance=judge(_labels(lambda: [client.get(instances, names.INSTANCE)]).get(names.INSTANCE)),
-        sets={name: judge(labels) for name, labels in _labels(lambda: client.list(sets)).items()},
-    )
+    config, timeout = _connection(kubeconfig, context), httpx2.Timeout(TIMEOUT)
+    with Client(config, namespace=names.FLUX_NAMESPACE, timeout=timeout, trust_env=False) as client:
+        return Verdicts(
+            operator=judge(_labels(lambda: [client.get(Deployment, names.OPERATOR)]).get(names.OPERATOR)),
+            instance=judge(_labels(lambda: [client.get(instances, names.INSTANCE)]).get(names.INSTANCE)),
+            sets={name: judge(labels) for name, labels in _labels(lambda: client.list(sets)).items()},
+        )
+
+
+def _connection(kubeconfig: str, context: str | None) -> SingleConfig | None:
+    """Raises ValueError that does not quote the kubeconfig, as YAML's own errors would, credentials and all."""
+    import yaml
+    from lightkube import KubeConfig
+
+    try:
+        document = yaml.safe_load(kubeconfig)
+    except yaml.YAMLError:
+        raise ValueError("the kubeconfig is not valid YAML") from None
+    if not isinstance(document, dict):
+        raise ValueError("the kubeconfig is not a mapping")  # noqa: TRY004 a fault of the text, not of the call
+    try:
+        return KubeConfig.from_dict(document).get(context)
+    except KeyError as error:
+        raise ValueError(f"the kubeconfig lacks `{error.args[0]}`") from None
 
 
 def _labels(fetch: Callable[[], Iterable[Any]]) -> dict[str, Labels]:
-    """Labels by name of what `fetch` finds; a missing object, kind or namespace is no error."""
-    from lightkube import ApiError
+    """Labels by name of what `fetch` finds; a missing object, kind or namespace is no error.
 
-    try:
-        found = list(fetch())
-    except ApiError as error:
-        if error.status.code == HTTPStatus.NOT_FOUND:
-            return {}
-        raise
-    return {item.metadata.name: item.metadata.labels or {} for item in found}
+    A missing kind is answered in plain text, which lightkube does not make an ApiError of.
+    """
+    import httpx2
+
+    for patience in range(RETRIES, -1, -1):
+        try:
+            return {item.metadata.name: item.metadata.labels or {} for item in fetch()}
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code == HTTPStatus.NOT_FOUND:
+                break
+            if error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS or not patience:
+                raise
+            time.sleep(PAUSE)
+    return {}

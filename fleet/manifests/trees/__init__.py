@@ -1,4 +1,4 @@
-"""Whole repositories as path → bytes, the same for whoever writes them: the seed, the sandbox, `python -m fleet render`."""
+"""Whole repositories as path → bytes, the same for whoever writes them: seed, sandbox, `python -m fleet render`."""
 
 from fleet.manifests.trees.apps import apps_tree
 from fleet.manifests.trees.fleet import fleet_tree

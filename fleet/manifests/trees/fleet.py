@@ -36,16 +36,19 @@ def _cluster(fleet: Fleet, cluster: str, folder: str) -> Files:
     yield f"{system}/flux-operator.yaml", operator_resource_set(fleet)
     yield f"{system}/flux-operator-values.yaml", operator_values(fleet)
     yield f"{system}/runtime-info.yaml", runtime_config_map(runtime_info(fleet, cluster))
-    yield f"{system}/kustomization.yaml", kustomization(
-        ["flux-instance.yaml", "flux-operator.yaml", "runtime-info.yaml"],
-        configMapGenerator=[
-            {
-                "name": names.OPERATOR_VALUES,
-                "namespace": names.FLUX_NAMESPACE,
-                "files": ["values.yaml=flux-operator-values.yaml"],
-                "options": {"disableNameSuffixHash": True, "labels": {names.LABEL_WATCH: "Enabled"}},
-            }
-        ],
+    yield (
+        f"{system}/kustomization.yaml",
+        kustomization(
+            ["flux-instance.yaml", "flux-operator.yaml", "runtime-info.yaml"],
+            configMapGenerator=[
+                {
+                    "name": names.OPERATOR_VALUES,
+                    "namespace": names.FLUX_NAMESPACE,
+                    "files": ["values.yaml=flux-operator-values.yaml"],
+                    "options": {"disableNameSuffixHash": True, "labels": {names.LABEL_WATCH: "Enabled"}},
+                }
+            ],
+        ),
     )
 
 

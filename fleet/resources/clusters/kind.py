@@ -7,14 +7,18 @@ import pulumi
 from fleet.model import KindCluster
 from fleet.resources import clusters
 
-CREATE = """\
+SCRATCH = """\
 set -eu
 scratch=$(mktemp)
-trap 'rm -f "$scratch"' EXIT
-kind create cluster --name "$KIND_NAME" --kubeconfig "$scratch" ${KIND_IMAGE:+--image "$KIND_IMAGE"} --wait 5m >&2
+trap 'rm -f "$scratch"' EXIT"""
+"""kind keeps its kubeconfig here instead of in ~/.kube, on deletion too."""
+CREATE = f"""{SCRATCH}
+kind create cluster --name "$KIND_NAME" --kubeconfig "$scratch" ${{KIND_IMAGE:+--image "$KIND_IMAGE"}} --wait 5m >&2
 cat "$scratch"
 """
-DELETE = 'kind delete cluster --name "$KIND_NAME"'
+DELETE = f"""{SCRATCH}
+kind delete cluster --name "$KIND_NAME" --kubeconfig "$scratch"
+"""
 
 
 def make_kind(name: str, source: KindCluster) -> clusters.Cluster:
@@ -27,6 +31,8 @@ def make_kind(name: str, source: KindCluster) -> clusters.Cluster:
         delete=DELETE,
         environment={"KIND_NAME": name, "KIND_IMAGE": source.node_image or ""},
         logging=command.local.Logging.NONE,
-        opts=pulumi.ResourceOptions(additional_secret_outputs=["stdout"]),
+        opts=pulumi.ResourceOptions(
+            provider=command.Provider(f"{name}-kind"), additional_secret_outputs=["stdout"]
+        ),
     )
     return clusters.Cluster(kubeconfig=pulumi.Output.secret(cluster.stdout), made_by=cluster)

@@ -1,0 +1,153 @@
+"""`make bench`: the figures that the project promises, each beside a plain command of the same run.
+
+Absolute times say little on a shared machine, so each row also gives the ratio to starting Python with the Pulumi SDK,
+measured before and after. `make bench ARGS='--sandbox'` adds the sandbox (some minutes), `--cold` a build with empty caches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure: seconds (median), or MiB where `unit` says so; `limit` is the promise."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str = "s"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.run")
+    parser.add_argument("--sandbox", action="store_true", help="measure `make up` with a warm cache, and memory")
+    parser.add_argument("--cold", action="store_true", help="measure `make up` with empty caches, in a new HOME")
+    options = parser.parse_args()
+    baseline = _median(_python("import pulumi"))
+    rows = [*_program_rows(), *(_sandbox_rows() if options.sandbox else ()), *(_cold_rows() if options.cold else ())]
+    baseline = statistics.mean([baseline, _median(_python("import pulumi"))])
+    print(f"baseline, `python -c 'import pulumi'`: {baseline:.2f} s\n")
+    print(f"{'figure':52} {'measured':>10} {'promise':>9} {'ratio to baseline':>18}")
+    for row in rows:
+        ratio = f"{row.value / baseline:.2f}" if row.unit == "s" else "-"
+        print(f"{row.name:52} {row.value:>8.2f} {row.unit:<3}{row.limit:>7g} {row.unit:<3}{ratio:>16}")
+
+
+def _program_rows() -> Iterator[Row]:
+    start = _median(_python("pass"))
+    imports = "import fleet.config, fleet.model, fleet.manifests.trees, fleet.ownership, pulumi"
+    yield Row(name="import of the program, without provider packages", value=_median(_python(imports)) - start, limit=0.3)
+    yield Row(name="rendering 100 clusters x 50 tenants", value=_render(), limit=2)
+    unit = [sys.executable, "-m", "pytest", "-q", "-m", "not sandbox and not engine"]
+    yield Row(name="unit tests", value=_time(lambda: _run(unit)), limit=20)
+
+
+def _render() -> float:
+    """All three trees of a fleet with 100 clusters and 50 tenants, from its YAML text."""
+    text = (ROOT / "fleet.yaml").read_text()
+    clusters = "".join(f"  c{i}: {{environment: staging}}\n" for i in range(97))
+    tenants = "".join(f"  t{i}: {{team: web, catalog: frontend, dependsOn: [monitoring]}}\n" for i in range(48))
+    text = text.replace("clusters:\n", f"clusters:\n{clusters}").replace("\ntenants:\n", f"\ntenants:\n{tenants}")
+    script = (
+        "import sys; from pathlib import Path; from fleet.config import load_fleet\n"
+        "from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree\n"
+        "fleet = load_fleet(Path(sys.argv[1])); assert len(fleet.clusters) == 100 and len(fleet.tenants) == 50\n"
+        "sum(len(tree(fleet)) for tree in (fleet_tree, infra_tree, apps_tree))"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "fleet.yaml"
+        path.write_text(text)
+        return _median([sys.executable, "-c", script, str(path)])
+
+
+def _sandbox_rows() -> Iterator[Row]:
+    """`make up` in a copy of the checkout, so that a sandbox that runs is left alone."""
+    with _checkout() as place:
+        up = ["make", "-s", "up"]
+        try:
+            _run(["make", "-s", ".venv/.installed"], cwd=place)
+            yield Row(name="make up, warm cache: whole fleet ready", value=_time(lambda: _run(up, cwd=place)), limit=45)
+            again = [_time(lambda: _run(up, cwd=place)) for _ in range(3)]
+            yield Row(name="make up again, nothing changed", value=statistics.median(again), limit=6)
+            yield Row(name="memory of all parts", value=_memory(place), limit=2048, unit="MiB")
+        finally:
+            _run(["make", "-s", "down"], cwd=place)
+
+
+def _cold_rows() -> Iterator[Row]:
+    with _checkout() as place, tempfile.TemporaryDirectory() as home:
+        environment = {"HOME": home, "PATH": os.environ["PATH"]}
+        try:
+            yield Row(
+                name="make up, empty caches, with downloads",
+                value=_time(lambda: _run(["make", "-s", "up"], cwd=place, env=environment)),
+                limit=720,
+            )
+        finally:
+            _run(["make", "-s", "down"], cwd=place, env=environment)
+            subprocess.run(["chmod", "-R", "u+w", home], check=False)  # Go's module cache is read-only
+
+
+class _checkout:
+    """A clone of this checkout in a folder of its own, removed afterwards."""
+
+    def __enter__(self) -> Path:
+        self._folder = tempfile.TemporaryDirectory()
+        place = Path(self._folder.name) / "fleet"
+        _run(["git", "clone", "--quiet", str(ROOT), str(place)])
+        return place
+
+    def __exit__(self, *_: object) -> None:
+        self._folder.cleanup()
+
+
+def _memory(place: Path) -> float:
+    """MiB of resident memory, over all processes of the sandbox below `place`."""
+    import psutil
+
+    from sandbox.home import MARKER
+
+    home = str(place / ".sandbox")
+    total = 0
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARKER) == home:
+                total += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return total / 2**20
+
+
+def _python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def _median(command: list[str], runs: int = 5) -> float:
+    _run(command)
+    return statistics.median(_time(lambda: _run(command)) for _ in range(runs))
+
+
+def _time(work: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _run(command: list[str], *, cwd: Path = ROOT, env: dict[str, str] | None = None) -> None:
+    subprocess.run(command, cwd=cwd, env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()

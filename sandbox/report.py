@@ -1,0 +1,79 @@
+"""What the user sees at the end: a table of the fleet, why something is not ready, where to look, what is simulated.
+
+Called by `sandbox.up` and `status`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from sandbox.observe import Picture, State
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SIMULATED: Final = (
+    "Simulated here: pods (KWOK reports them running), Helm releases and their charts (reported ready, nothing is "
+    "installed), and source-controller (a stand-in that fetches from the local registry and verifies no signature). "
+    "Real: the Kubernetes API server, the Flux Operator, kustomize-controller, Helm for the operator itself."
+)
+
+
+WIDTH: Final = 120
+"""Columns that the table takes at the most; where the terminal has fewer, a wrapped line still says all."""
+
+
+def show_table(console: Console, pictures: Sequence[Picture]) -> None:
+    """One row a cluster, then every cause of what is not ready."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("CLUSTER", "FLUX", "REVISION", "COMPONENTS", "TENANTS", "KUSTOMIZATIONS", "RELEASES", "READY"):
+        table.add_column(column, no_wrap=True)
+    for picture in pictures:
+        table.add_row(*_row(picture))
+    console.print(table, width=max(console.width, WIDTH), overflow="ignore")
+    for picture in pictures:
+        if not picture.ready:
+            _show_causes(console, picture)
+
+
+def _row(picture: Picture) -> Sequence[str]:
+    instance = next(iter(picture.of("FluxInstance")), None)
+    root = next((s for s in picture.of("OCIRepository") if s.ref.namespace == "flux-system" and "@" in s.revision), None)
+    return (
+        picture.cluster,
+        instance.revision.partition("@")[0] if instance else "-",
+        _short(root.revision) if root else "-",
+        _count_workloads(picture, "platform"),
+        _count_workloads(picture, "tenant"),
+        _count(picture.of("Kustomization")),
+        _count(picture.of("HelmRelease")),
+        "[green]yes[/]" if picture.ready else "[red]no[/]",
+    )
+
+
+def _show_causes(console: Console, picture: Picture) -> None:
+    console.print(f"\n{picture.cluster} is not ready:", style="bold")
+    for state in picture.causes():
+        console.print(f"  {state.label}: {state.reason or 'no status yet'}: {state.message}", highlight=False, markup=False)
+    for line in picture.missing:
+        console.print(f"  {line}", highlight=False, markup=False)
+
+
+def _count(states: Sequence[State]) -> str:
+    return f"{sum(state.ready for state in states)}/{len(states)}"
+
+
+def _count_workloads(picture: Picture, role: str) -> str:
+    """Namespaces of a role whose Kustomizations are all ready, of all of that role."""
+    spaces = [name for name, its_role in picture.namespaces.items() if its_role == role]
+    unready = {state.ref.namespace for state in picture.of("Kustomization") if not state.ready}
+    return f"{sum(space not in unready for space in spaces)}/{len(spaces)}"
+
+
+def _short(revision: str) -> str:
+    """`latest@sha256:0123…` with as much of the digest as tells two revisions apart."""
+    tag, _, digest = revision.partition("@")
+    return f"{tag}@{digest[:15]}"

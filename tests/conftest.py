@@ -1,0 +1,95 @@
+"""What holds for every test: no leftover of the user's shell reaches it, and none is left out in silence.
+
+pytest loads it by itself. Left out on purpose: fixtures of one subject; they stand in the conftest of its folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+FOREIGN: Final = (
+    "ARM_",
+    "AWS_",
+    "AZURE_",
+    "FLUX_",
+    "GH_",
+    "GIT_",
+    "GITHUB_",
+    "GOOGLE_",
+    "HELM_",
+    "KUBE",
+    "PULUMI_",
+)
+"""Variables that change what the program, a provider or a client does; a shell or CI may set them."""
+
+NOT_RUN: Final = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment() -> Iterator[None]:
+    """Take foreign variables away, before any other fixture of the session reads or inherits them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            if name.startswith(FOREIGN):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Give a unit test an empty home: a kubeconfig or Pulumi login there must not matter.
+
+    Sandbox and engine tests keep the real one, where Go and Pulumi have their caches.
+    """
+    if not any(request.node.get_closest_marker(name) for name in ("sandbox", "engine")):
+        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Take the engine tests out where there is no engine; the summary names them."""
+    if shutil.which("pulumi"):
+        return
+    engine = [item for item in items if item.get_closest_marker("engine")]
+    if engine:
+        config.stash[NOT_RUN] = [item.nodeid for item in engine]
+        config.hook.pytest_deselected(items=engine)
+        items[:] = [item for item in items if item not in engine]
+
+
+def find_skips(config: pytest.Config) -> list[str]:
+    """What was skipped: the project has no test that may be, so each is a hole in what a green run says."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    return [report.nodeid for report in reporter.stats.get("skipped", ())] if reporter else []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run that would be green in spite of a skip."""
+    if exitstatus == pytest.ExitCode.OK and find_skips(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which tests were not run, and why a run without a failure may still be red."""
+    if not_run := config.stash.get(NOT_RUN, []):
+        terminalreporter.section("not run")
+        terminalreporter.write_line(
+            f"not run (engine): {len(not_run)} – put the Pulumi CLI and its plug-ins on PATH"
+        )
+        for name in not_run:
+            terminalreporter.write_line(f"  {name}")
+    if skips := find_skips(config):
+        terminalreporter.section("skipped, so the run fails", red=True)
+        terminalreporter.write_line(
+            "mark a test `engine` if it needs the Pulumi CLI; nothing else may be skipped"
+        )
+        for name in skips:
+            terminalreporter.write_line(f"  {name}")

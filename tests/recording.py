@@ -1,0 +1,51 @@
+"""A monitor that makes nothing and remembers everything, for unit tests of the whole program and of components."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sandbox.registration import Answer, Registration
+from sandbox.seam import Monitor
+
+
+class RecordingMonitor(Monitor):
+    """Answers each resource with its own inputs, as a preview of the engine does, and keeps what was asked.
+
+    `outputs` adds to that, by name or type token: `{"cluster": {"stdout": "…"}}`. There a `Secret` makes an output
+    secret, `UNKNOWN` makes it unknown in a preview, and `id` sets the resource's id (unknown if empty).
+    `failing` names resources that the cluster would refuse.
+    """
+
+    def __init__(
+        self, *, outputs: Mapping[str, Mapping[str, Any]] | None = None, failing: Collection[str] = ()
+    ) -> None:
+        super().__init__()
+        self.registrations: list[Registration] = []
+        """In the order in which the program asked."""
+        self._fakes = outputs or {}
+        self._failing = failing
+        self._recording = threading.Lock()
+
+    def register(self, asked: Registration) -> Answer:
+        with self._recording:
+            self.registrations.append(asked)
+        if asked.name in self._failing:
+            return Answer(failed=True)
+        fake = {**self._fakes.get(asked.type, {}), **self._fakes.get(asked.name, {})}
+        identity = fake.pop("id", asked.read_id or asked.import_id or f"{asked.name}-id")
+        return Answer(id=identity, outputs={**asked.inputs, **fake})
+
+    def one(self, name: str) -> Registration:
+        """The only registration of that name."""
+        (found,) = [asked for asked in self.registrations if asked.name == name]
+        return found
+
+    def of_type(self, token: str) -> list[Registration]:
+        """All registrations of a type, in order."""
+        return [asked for asked in self.registrations if asked.type == token]
+
+    def position(self, name: str) -> int:
+        """When it was asked for, counted from 0."""
+        return self.registrations.index(self.one(name))

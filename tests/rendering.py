@@ -1,0 +1,134 @@
+"""What the rendering tests share: the fleets they render, golden files, and the schemas of the operator's CRDs.
+
+`fleet.yaml` is the case `default`; `complete` uses every key. Golden files are rewritten by
+`pytest tests/unit --update-golden`; read the difference before you commit it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from fleet import config
+from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree
+from fleet.model import Fleet, parse_fleet
+from sandbox.parts import files, recipe
+
+ROOT: Final = Path(__file__).parents[1]
+GOLDEN: Final = ROOT / "tests/golden"
+CASES: Final = {"default": ROOT / "fleet.yaml", "complete": ROOT / "tests/config/valid/complete.yaml"}
+CLUSTERS: Final = {
+    "default": ("staging", "prod-eu", "prod-us"),
+    "complete": ("qa", "staging", "prod-eu", "prod-us", "update"),
+}
+
+Schemas = Mapping[tuple[str, str], Mapping[str, Any]]
+"""JSON schema of a custom resource, by API version and kind."""
+
+
+def load_case(case: str) -> Fleet:
+    return config.load_fleet(CASES[case])
+
+
+def make_fleet(**sections: Any) -> Fleet:
+    """The smallest fleet with other sections, by their names in fleet.yaml; without the catalog."""
+    raw = yaml.safe_load((ROOT / "tests/config/valid/minimal.yaml").read_text())
+    return parse_fleet(raw | sections)
+
+
+def trees_of(fleet: Fleet) -> dict[str, bytes]:
+    """Every file of the three repositories."""
+    trees = {"fleet": fleet_tree(fleet), "infra": infra_tree(fleet), "apps": apps_tree(fleet)}
+    return {f"{name}/{path}": content for name, tree in trees.items() for path, content in tree.items()}
+
+
+def read_all(text: bytes | str) -> list[Any]:
+    """The documents of a YAML text."""
+    return list(yaml.load_all(text, yaml.CSafeLoader))
+
+
+def objects_of(fleet: Fleet) -> Iterator[tuple[str, Any]]:
+    """Every Kubernetes object in the trees, with its file; without what only kustomize reads."""
+    for path, content in trees_of(fleet).items():
+        if not path.endswith(("kustomization.yaml", "-values.yaml")):
+            for document in read_all(content):
+                yield path, document
+
+
+def check_golden(folder: Path, rendered: Mapping[str, bytes], *, update: bool) -> None:
+    """`rendered` (path → content) is exactly what lies in `folder`; with `update` it is put there."""
+    if update:
+        shutil.rmtree(folder, ignore_errors=True)
+        for path, content in rendered.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+    committed = {
+        file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*") if file.is_file()
+    }
+    assert sorted(rendered) == sorted(committed)
+    for path, content in rendered.items():
+        assert content.decode() == committed[path], path
+
+
+def find_schemas() -> Schemas:
+    """Those of the operator's own CRDs and of Flux's newest ones, from the Go module that the sandbox builds."""
+    command = ["go", "mod", "download", "-json", recipe.OPERATOR]
+    try:
+        run = subprocess.run(command, cwd=recipe.folder(), capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stdout", None) or error
+        pytest.fail(
+            f"the operator's Go module is needed: install Go, run `make up` once while online\n{said}"
+        )
+    module = Path(json.loads(run.stdout)["Dir"])
+    sources = [module / "config/crd/bases", files.newest_flux(module / "config/data/flux")]
+    found = (
+        document
+        for folder in sources
+        for file in folder.glob("*.yaml")
+        for document in read_all(file.read_text())
+    )
+    crds = [
+        document["spec"] for document in found if document and document["kind"] == "CustomResourceDefinition"
+    ]
+    return {
+        (f"{crd['group']}/{version['name']}", crd["names"]["kind"]): _closed(
+            version["schema"]["openAPIV3Schema"]
+        )
+        for crd in crds
+        for version in crd["versions"]
+    }
+
+
+def _closed(schema: Any) -> Any:
+    """The schema as the API server applies it with strict field validation: it refuses keys it does not know."""
+    if isinstance(schema, list):
+        return [_closed(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {
+        key: {name: _closed(entry) for name, entry in value.items()}
+        if key == "properties"
+        else _closed(value)
+        for key, value in schema.items()
+    }
+    if "properties" in closed and not closed.get("x-kubernetes-preserve-unknown-fields"):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def validate(schemas: Schemas, manifest: Mapping[str, Any]) -> None:
+    """Raises what the API server would refuse, as far as it stands in the schema of a custom resource."""
+    import jsonschema
+
+    schema = schemas[manifest["apiVersion"], manifest["kind"]]
+    closed_metadata = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+    properties = schema["properties"] | {"metadata": closed_metadata}
+    jsonschema.Draft202012Validator({**schema, "properties": properties}).validate(manifest)

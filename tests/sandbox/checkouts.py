@@ -1,0 +1,108 @@
+"""A checkout of the project in a folder of the test's own, driven as a user drives it: by its commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sandbox.api import Api, Object
+from sandbox.control import Status, status
+from sandbox.home import Home
+from sandbox.observe import KINDS
+from sandbox.plan import Plan, read_plan
+
+REPOSITORY: Final = Path(__file__).parents[2]
+FILES: Final = ("__main__.py", "fleet.yaml", "Pulumi.sandbox.yaml")
+PATIENCE: Final = 600
+"""Seconds for one command; a bound against hanging, not an expectation."""
+
+
+class Checkout:
+    """The project's files at `root`; the code is the repository's."""
+
+    def __init__(self, root: Path, *, path: str | None = None) -> None:
+        self.root = root
+        self._path = os.environ["PATH"] if path is None else path
+        root.mkdir(exist_ok=True)
+        for name in FILES:
+            shutil.copy(REPOSITORY / name, root)
+
+    @property
+    def home(self) -> Home:
+        return Home(root=self.root / ".sandbox")
+
+    def start(self, verb: str) -> subprocess.Popen[str]:
+        """`make VERB`, without waiting for its end."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "sandbox", verb],
+            cwd=self.root,
+            env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PATH": self._path, "COLUMNS": "200"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, verb: str) -> tuple[int, str]:
+        """Exit status and everything printed by `make VERB`."""
+        with self.start(verb) as process:
+            output, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, output
+
+    def up(self) -> str:
+        """What `make up` prints when it succeeds."""
+        code, output = self.run("up")
+        assert code == 0, output
+        return output
+
+    def edit(self, **sections: Any) -> None:
+        """Merges entries into sections of fleet.yaml; an entry that is None is taken out."""
+        file = self.root / "fleet.yaml"
+        fleet = yaml.safe_load(file.read_text())
+        for section, entries in sections.items():
+            kept = fleet[section] | entries
+            fleet[section] = {name: entry for name, entry in kept.items() if entry is not None}
+        file.write_text(yaml.safe_dump(fleet, sort_keys=False))
+
+    # --- what runs ---------------------------------------------------------------------------------------------------
+    @property
+    def plan(self) -> Plan:
+        plan = read_plan(self.home)
+        assert plan is not None, "the sandbox was never started"
+        return plan
+
+    @property
+    def status(self) -> Status:
+        return status(self.home)
+
+    def pid(self, process: str) -> int:
+        found = next(p.pid for p in self.status.processes if p.name == process)
+        assert found is not None, f"{process} does not run"
+        return found
+
+    def api(self) -> Api:
+        return Api(self.home.cluster("staging").kubeconfig.read_text())
+
+    def objects(self) -> Mapping[str, Object]:
+        """Every Flux object by kind, namespace and name."""
+        api = self.api()
+        found = {
+            f"{kind} {item['metadata']['namespace']}/{item['metadata']['name']}": item
+            for version, kind, plural in KINDS
+            for item in api.list_all(version, plural)
+        }
+        api.close()
+        return found
+
+    def namespaces(self) -> set[str]:
+        api = self.api()
+        found = {item["metadata"]["name"] for item in api.list_all("v1", "namespaces")}
+        api.close()
+        return found

@@ -1,0 +1,246 @@
+"""The whole fleet on this machine, as a user has it: one sandbox, brought up once, changed, broken and mended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+from fleet.ownership import judge
+from sandbox.api import Refusal
+from sandbox.build import Parts
+from tests.sandbox.checkouts import Checkout
+
+pytestmark = pytest.mark.sandbox
+
+TENANT = {"team": "web", "catalog": "frontend", "dependsOn": ["monitoring"]}
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> Iterator[Checkout]:
+    """A fleet that is up, without the Pulumi CLI, wherever the tests run."""
+    checkout = Checkout(tmp_path_factory.mktemp("fleet") / "checkout", path=_path_without_engine())
+    try:
+        checkout.up()
+        yield checkout
+    finally:
+        checkout.run("down")
+
+
+def _path_without_engine() -> str:
+    folders = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(folder for folder in folders if not (Path(folder) / "pulumi").exists())
+
+
+@pytest.fixture(autouse=True)
+def _as_committed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each test leaves fleet.yaml as it found it; the next one's `up` brings the fleet back to it."""
+    yield
+    if "fleet" in request.fixturenames:
+        checkout = request.getfixturevalue("fleet")
+        checkout.edit(tenants={"shop": None, "broken": None})
+
+
+def test_the_table_tells_that_everything_is_ready(fleet: Checkout) -> None:
+    """`make status` names the cluster, Flux's version and each count, the page, KUBECONFIG, and what is simulated."""
+    code, output = fleet.run("status")
+    assert code == 0
+    row = next(line.split() for line in output.splitlines() if line.startswith("staging "))
+    assert row[1].startswith("v2.")
+    assert row[3:] == ["2/2", "2/2", "8/8", "7/7", "yes"]
+    assert f"http://127.0.0.1:{fleet.plan.ports['staging/page']}/" in output
+    assert f"export KUBECONFIG={fleet.home.cluster('staging').kubeconfig}" in output
+    for word in ("pods", "Helm releases", "source-controller", "make down"):
+        assert word in output
+
+
+def test_the_status_page_is_served(fleet: Checkout, parts: Parts) -> None:
+    """The page of the operator answers; it is the real one where npm was there to build it."""
+    answer = httpx2.get(f"http://127.0.0.1:{fleet.plan.ports['staging/page']}/", trust_env=False)
+    assert answer.status_code == 200
+    assert ("<script" in answer.text) == parts.web
+
+
+def test_flux_has_taken_everything_over(fleet: Checkout) -> None:
+    """Instance and ResourceSets carry Flux's labels, and none of our managers or annotations are left on them."""
+    ours = {name: item for name, item in fleet.objects().items() if name.split()[0] in ("FluxInstance", "ResourceSet")}
+    assert len(ours) == 5
+    for name, item in ours.items():
+        assert judge(item["metadata"]["labels"]).state == "adopted", name
+        assert not any(key.startswith("pulumi.com/") for key in item["metadata"].get("annotations", {})), name
+        managers = {entry["manager"] for entry in item["metadata"]["managedFields"]}
+        assert managers <= {"kustomize-controller", "flux-operator"}, name
+
+
+def test_a_second_up_changes_nothing(fleet: Checkout) -> None:
+    """No object's specification or metadata moves, no Helm revision is added, nothing is reported as done."""
+
+    def picture() -> dict[str, object]:
+        found: dict[str, object] = {
+            name: (item["metadata"]["generation"], item["metadata"].get("labels"), item["metadata"].get("annotations"))
+            for name, item in fleet.objects().items()
+        }
+        api = fleet.api()
+        releases = api.secrets("flux-system", "owner=helm")
+        instance = api.get(api.ref("fluxcd.controlplane.io/v1", "FluxInstance", "flux", "flux-system"))
+        info = api.get(api.ref("v1", "ConfigMap", "flux-runtime-info", "flux-system"))
+        api.close()
+        assert instance and info
+        return found | {
+            "releases": sorted(release["metadata"]["resourceVersion"] for release in releases),
+            "owners": [entry["manager"] for entry in instance["metadata"]["managedFields"]],
+            "runtime info": info["metadata"]["resourceVersion"],
+        }
+
+    fleet.up()  # whatever a test before left to be done
+    before = picture()
+    output = fleet.up()
+    assert picture() == before
+    assert not any(word in output for word in ("created ", "updated ", "failed "))
+
+
+def test_a_tenant_appears_and_disappears(fleet: Checkout) -> None:
+    """An entry in fleet.yaml is all it takes, in both directions; the namespace goes with its tenant."""
+    fleet.edit(tenants={"shop": TENANT})
+    assert " 3/3 " in fleet.up()
+    assert "shop" in fleet.namespaces()
+    assert {"Kustomization shop/apps", "HelmRelease shop/podinfo"} <= fleet.objects().keys()
+    fleet.edit(tenants={"shop": None})
+    assert " 2/2 " in fleet.up()
+    assert "shop" not in fleet.namespaces()
+    assert not any(" shop/" in name for name in fleet.objects())
+
+
+def test_a_broken_tenant_is_reported_with_its_cause(fleet: Checkout) -> None:
+    """`make up` fails, names object, reason and message, and every other tenant stays ready; mending it is enough."""
+    release = {"chart": "oci://ghcr.io/stefanprodan/charts/podinfo", "version": "6.14.0"}
+    broken = release | {"values": {"host": "${NOT_SET}"}}
+    fleet.edit(tenants={"broken": {"team": "data", "releases": {"bad": broken}}})
+    code, output = fleet.run("up")
+    assert code == 1
+    assert "Kustomization broken/apps: BuildFailed" in output
+    assert 'variable not set (strict mode): "NOT_SET"' in output
+    assert " 2/3 " in output
+    fleet.edit(tenants={"broken": {"team": "data", "releases": {"bad": release}}})
+    assert " 3/3 " in fleet.up()
+
+
+def test_a_source_that_is_not_allowed_is_refused(fleet: Checkout) -> None:
+    """The admission policy keeps a tenant to the listed prefixes and tells which those are."""
+    fleet.up()
+    api = fleet.api()
+    ref = api.ref("source.toolkit.fluxcd.io/v1", "OCIRepository", "foreign", "frontend")
+    body = {"apiVersion": ref.api_version, "kind": ref.kind, "metadata": {"name": ref.name, "namespace": ref.namespace}}
+    spec = {"interval": "1h", "url": "oci://ghcr.io/somebody/charts/x"}
+    with pytest.raises(Refusal, match="must start with one of") as refused:
+        api.apply(ref, body | {"spec": spec}, manager="test", force=False)
+    api.close()
+    assert "oci://ghcr.io/stefanprodan/charts/" in str(refused.value)
+
+
+def test_nobody_else_gets_in(fleet: Checkout, parts: Parts) -> None:
+    """The API server knows no anonymous user, etcd no client without our certificate, and no file is open to others."""
+    ports = fleet.plan.ports
+    with httpx2.Client(verify=False, trust_env=False) as client:
+        assert client.get(f"https://127.0.0.1:{ports['staging/api']}/api").status_code == 401
+        with pytest.raises(httpx2.TransportError):
+            client.get(f"https://127.0.0.1:{ports['staging/etcd']}/version")
+    assert stat.S_IMODE(fleet.home.root.stat().st_mode) == 0o700
+    listening = [c.laddr.ip for pid in _pids(fleet) for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"]
+    assert listening
+    assert set(listening) <= {"127.0.0.1"}
+
+
+def test_the_token_shows_up_nowhere(fleet: Checkout) -> None:
+    """The registry token is in one file of ours and on the cluster; no log, output or command line has it."""
+    token = (fleet.home.root / "registry-token").read_text()
+    assert token not in fleet.up()
+    for log in fleet.home.logs.rglob("*.log"):
+        assert token not in log.read_text(errors="replace"), log
+    assert not any(token in " ".join(psutil.Process(pid).cmdline()) for pid in _pids(fleet))
+
+
+def test_a_second_up_at_the_same_time_is_locked_out(fleet: Checkout) -> None:
+    """It ends at once and names the pid of the first; the first is not disturbed."""
+    with fleet.start("up") as first:
+        while not any(line.startswith("Applying") for line in iter(first.stdout.readline, "")):  # type: ignore[union-attr]
+            pass
+        code, output = fleet.run("up")
+        assert code == 1
+        assert f"(pid {first.pid})" in output
+        first.communicate()
+    assert first.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "processes",
+    [["supervisor"], ["staging/kube-apiserver", "staging/etcd"], ["registry", "staging/source-stand-in"], ["supervisor", "*"]],
+    ids=lambda names: "+".join(name.rpartition("/")[2] for name in names),
+)
+def test_killed_processes_are_recovered(fleet: Checkout, processes: list[str]) -> None:
+    """After SIGKILL, `make up` ends with everything ready and the same objects as before."""
+    fleet.up()
+    before = fleet.objects().keys()
+    pids = [pid for name in processes for pid in (_pids(fleet) if name == "*" else [_pid(fleet, name)])]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    fleet.up()
+    assert fleet.objects().keys() == before
+
+
+def test_faults_of_the_configuration_are_told_before_anything_is_touched(fleet: Checkout) -> None:
+    """All faults at once, with path and hint; what runs goes on running."""
+    before = fleet.status.supervisor
+    fleet.edit(tenants={"broken": {"teem": "web"}})
+    code, output = fleet.run("up")
+    assert code == 1
+    assert "fleet.yaml.tenants.broken.team: required" in output
+    assert "did you mean `team`?" in output
+    assert fleet.status.supervisor == before
+
+
+def test_an_interrupted_run_goes_on(tmp_path: Path, parts: Parts) -> None:
+    """SIGKILL in the middle of applying; the next `make up` brings the whole fleet up, and `make down` works twice."""
+    checkout = Checkout(tmp_path / "checkout", path=_path_without_engine())
+    try:
+        with checkout.start("up") as first:
+            while "Release" not in (line := first.stdout.readline()):  # type: ignore[union-attr]
+                assert line, "it ended before the release was there"
+            first.kill()
+        assert " 8/8 " in checkout.up()
+    finally:
+        assert checkout.run("down") == (0, "The sandbox is stopped and its data removed.\n")
+    assert not checkout.home.root.exists()
+    assert checkout.run("down") == (0, "The sandbox was not running.\n")
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path, parts: Parts) -> None:
+    """Another program on a remembered port: who it is and what to do, and nothing of ours is left running."""
+    checkout = Checkout(tmp_path / "checkout", path=_path_without_engine())
+    checkout.home.root.mkdir(mode=0o700)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        (checkout.home.root / "ports.json").write_text(json.dumps({"registry": taken}))
+        code, output = checkout.run("up")
+    assert code == 1
+    assert f"port {taken} (`registry`)" in output
+    assert f"(pid {os.getpid()})" in output
+    assert checkout.status.supervisor is None
+
+
+def _pid(checkout: Checkout, name: str) -> int:
+    pid = checkout.status.supervisor if name == "supervisor" else checkout.pid(name)
+    assert pid is not None
+    return pid
+
+
+def _pids(checkout: Checkout) -> list[int]:
+    return [process.pid for process in checkout.status.processes if process.pid]

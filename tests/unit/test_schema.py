@@ -1,0 +1,130 @@
+"""The JSON schema of fleet.yaml: what an editor completes, explains and marks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import jsonschema
+import pytest
+import yaml
+
+from fleet import config
+from fleet.model.schema import schema_text
+from tests.rendering import ROOT
+
+SCHEMA: Final[dict[str, Any]] = json.loads(schema_text(config.catalog()))
+CASES: Final = ROOT / "tests/config"
+FLEETS: Final = [file for file in sorted(CASES.rglob("*.yaml")) if not file.stem.startswith("stack-")]
+NO_YAML: Final = {"not-yaml", "unquoted-braces", "duplicate-key"}
+"""An editor marks these without any schema."""
+SENSE: Final = {
+    *("config-is-no-object", "dependency-cycle", "dependency-unknown"),
+    *(
+        "environment-base",
+        "environment-unknown",
+        "environment-without-overlay",
+        "flux-sharding-without-storage",
+    ),
+    *(
+        "flux-too-old",
+        "flux-workload-identity",
+        "names-of-kustomize",
+        "names-that-are-not-text",
+        "names-too-long",
+    ),
+    *("namespace-claimed-twice", "namespace-reserved", "repositories-same-name", "team-unknown"),
+    *("teams-without-platform", "variables-computed"),
+}
+"""Cases of tests/config/invalid that take more than one place of the file, or the program, to see."""
+
+
+def test_the_committed_schema_is_that_of_the_model(update_golden: bool) -> None:
+    file = ROOT / "fleet/fleet.schema.json"
+    if update_golden:
+        file.write_text(schema_text(config.catalog()))
+    assert file.read_text() == schema_text(config.catalog())
+
+
+def test_it_is_a_json_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [ROOT / "fleet.yaml", *(f for f in FLEETS if f.parent.name == "valid")],
+    ids=lambda file: file.stem,
+)
+def test_an_editor_accepts_what_the_program_accepts(file: Any) -> None:
+    jsonschema.validate(yaml.safe_load(file.read_text()), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [f for f in FLEETS if f.parent.name == "invalid" and f.stem not in NO_YAML],
+    ids=lambda file: file.stem,
+)
+def test_an_editor_marks_faults_of_form(file: Any) -> None:
+    valid = jsonschema.Draft202012Validator(SCHEMA).is_valid(yaml.safe_load(file.read_text()))
+    assert valid is (file.stem in SENSE)
+
+
+def properties(schema: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every property below a schema, by the path of its keys; `*` for the names that a user chooses."""
+    if "$ref" in schema:
+        yield from properties(SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], path)
+    for branch in schema.get("anyOf", ()):
+        yield from properties(branch, path)
+    for key, entry in schema.get("properties", {}).items():
+        yield f"{path}.{key}", entry
+        yield from properties(entry, f"{path}.{key}")
+    items = [schema["items"]] if "items" in schema else []
+    for entry in (*schema.get("patternProperties", {}).values(), *items):
+        yield from properties(entry, f"{path}.*")
+
+
+def test_every_key_is_explained() -> None:
+    assert not [path for path, entry in properties(SCHEMA) if not entry.get("description")]
+
+
+def test_the_complete_fleet_has_every_key() -> None:
+    """So that accepting it says something about each of them."""
+    fleet = yaml.safe_load((CASES / "valid/complete.yaml").read_text())
+    known = {path for path, _ in properties(SCHEMA)}
+    assert {path for path in known if not path.startswith(".clusters.*.flux.")} <= set(keys_of(fleet, known))
+
+
+def keys_of(value: Any, known: set[str], path: str = "") -> Iterator[str]:
+    yield path
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, entry in entries:
+        below = f"{path}.{key}"
+        yield from keys_of(entry, known, below if below in known else f"{path}.*")
+
+
+@pytest.mark.parametrize("flux", [{"size": "huge"}, {"network_policy": True}])
+def test_an_editor_knows_the_keys_of_a_clusters_own_flux_section(flux: dict[str, Any]) -> None:
+    fleet = yaml.safe_load((CASES / "valid/minimal.yaml").read_text())
+    fleet["clusters"]["staging"]["flux"] = flux
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(fleet)
+
+
+@pytest.mark.parametrize(
+    ("entry", "section", "valid"),
+    [
+        (None, "components", True),
+        ({"releases": {"monitoring": {"version": "1.2.3"}}}, "components", True),
+        ({"catalog": "monitoring"}, "components", True),
+        ({"catalog": "monitorin"}, "components", False),
+        ({"team": "web"}, "tenants", True),
+        ({"team": "web", "catalog": "monitoring"}, "tenants", False),
+        ({}, "tenants", False),
+        (None, "tenants", False),
+    ],
+)
+def test_what_the_catalog_may_give_is_not_required(entry: Any, section: str, valid: bool) -> None:
+    fleet = yaml.safe_load((CASES / "valid/minimal.yaml").read_text()) | {section: {"one": entry}}
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(fleet) is valid
