@@ -43,14 +43,14 @@ class Settings:
 class _Given:
     """A stack's configuration as it was found, before any check. Keys are without the project's prefix."""
 
-    source: str
+    stack: str
     values: Mapping[str, Any]
     secrets: frozenset[str]
     """Keys whose values are encrypted; `values` need not hold them."""
 
     @property
-    def stack(self) -> str:
-        return _stack_of(self.source)
+    def source(self) -> str:
+        return f"Pulumi.{self.stack}.yaml"
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -106,16 +106,12 @@ def read_stack_values(root: Path, stack: str) -> dict[str, Any]:
     """The stack file's `config` as it is, with full keys. Raises ConfigError."""
     path = root / f"Pulumi.{stack}.yaml"
     if not path.exists():
-        known = [_stack_of(file.name) for file in root.glob("Pulumi.*.yaml")]
+        known = [file.stem.removeprefix("Pulumi.") for file in root.glob("Pulumi.*.yaml")]
         raise ConfigError([Problem(path.name, "the file does not exist", did_you_mean(stack, known))])
     values = _read_mapping(path).get("config") or {}
     if not isinstance(values, dict):
         raise ConfigError([Problem(f"{path.name}.config", "a mapping is expected")])
     return {str(key): value for key, value in values.items()}
-
-
-def _stack_of(file_name: str) -> str:
-    return file_name.removeprefix("Pulumi.").removesuffix(".yaml")
 
 
 @contextmanager
@@ -156,8 +152,7 @@ def _parse(
         faults: list[Problem] = []
         with _collect(faults):
             stack = parse_stack(plain, fleet, given.source)
-        told = {problem.path for problem in sealed}
-        problems += [fault for fault in faults if fault.path not in told]
+        problems += [fault for fault in faults if fault.path not in {problem.path for problem in sealed}]
     return fleet, given, stack
 
 
@@ -217,7 +212,7 @@ def _from_pulumi() -> _Given:
     values = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     secrets = frozenset(key for key in values if runtime.is_config_secret(prefix + key))
     plain = {key: value if key in secrets else _decoded(value) for key, value in values.items()}
-    return _Given(source=f"Pulumi.{pulumi.get_stack()}.yaml", values=plain, secrets=secrets)
+    return _Given(stack=pulumi.get_stack(), values=plain, secrets=secrets)
 
 
 def _decoded(value: Any) -> Any:
@@ -232,10 +227,8 @@ def _from_file(root: Path, stack: str) -> _Given:
     prefix = f"{names.PROJECT}:"
     found = read_stack_values(root, stack)
     values = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
-    secrets = frozenset(
-        key for key, value in values.items() if isinstance(value, dict) and set(value) == {"secure"}
-    )
-    return _Given(source=f"Pulumi.{stack}.yaml", values=values, secrets=secrets)
+    secrets = frozenset(k for k, v in values.items() if isinstance(v, dict) and set(v) == {"secure"})
+    return _Given(stack=stack, values=values, secrets=secrets)
 
 
 def _unknown_keys(given: _Given) -> Iterator[Problem]:

@@ -293,9 +293,7 @@ def test_flux_is_as_new_as_the_operator_wants_it_for_our_controllers(
         assert oracle.build_instance(parts, manifest, artifact)
         make_fleet(flux={"version": version})
     else:
-        with pytest.raises(
-            AssertionError, match=r"source-watcher is only supported in Flux versions >= 2\.7"
-        ):
+        with pytest.raises(AssertionError, match=r"source-watcher is only supported .* >= 2\.7"):
             oracle.build_instance(parts, manifest, artifact)
         with pytest.raises(ConfigError):
             make_fleet(flux={"version": version})

@@ -22,6 +22,8 @@ from fleet.model import Fleet, parse_fleet
 from fleet.model.catalog import merge
 from sandbox.build import Parts
 from tests import oracle
+from tests.checkout import Checkout
+from tests.reader import Reader
 from tests.rendering import (
     CASES,
     GOLDEN,
@@ -142,17 +144,14 @@ def test_an_update_cluster_does_not_keep_the_operator_up_to_date() -> None:
     assert "helm-controller" not in instance["spec"]["components"]
 
 
-@each_case
-def test_what_reaches_tenants_by_copy_is_watched_so_that_a_change_arrives_at_once(case: str) -> None:
-    """Without the label on the source, a copy is refreshed at the interval only (Q19).
-
-    `ghcr-auth` is made by the program, and test_secrets.py looks at its label.
-    """
-    for cluster in load_case(case).clusters:
-        info = yaml.safe_load(
-            fleet_tree(load_case(case))[f"clusters/{cluster}/flux-system/runtime-info.yaml"]
-        )
-        assert info["metadata"]["labels"]["reconcile.fluxcd.io/watch"] == "Enabled"
+def test_what_reaches_tenants_by_copy_is_watched_so_that_a_change_arrives_at_once(
+    checkout: Checkout, reader: Reader
+) -> None:
+    """Without the label on the source, a copy is refreshed at the interval only (Q19)."""
+    info = yaml.safe_load(fleet_tree(load_case("default"))["clusters/staging/flux-system/runtime-info.yaml"])
+    secret = checkout.run("staging").of("staging", "secret").inputs
+    for source in (info, secret):
+        assert source["metadata"]["labels"]["reconcile.fluxcd.io/watch"] == "Enabled"
 
 
 def test_releases_without_values_of_an_environment_have_no_patch_there() -> None:
