@@ -1,7 +1,7 @@
 """`make bench`: the figures that the project promises, each beside a plain command of the same run.
 
 Absolute times say little on a shared machine, so each row also gives the ratio to starting Python with the Pulumi SDK,
-measured before and after. `make bench ARGS='--sandbox'` adds the sandbox (some minutes), `--cold` a build with empty caches.
+measured before and after. `ARGS=--sandbox` adds the sandbox (some minutes), `ARGS=--cold` a build with empty caches.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def main() -> None:
 def _program_rows() -> Iterator[Row]:
     start = _median(_python("pass"))
     imports = "import fleet.config, fleet.model, fleet.manifests.trees, fleet.ownership, pulumi"
-    yield Row(name="import of the program, without provider packages", value=_median(_python(imports)) - start, limit=0.3)
+    yield Row(
+        name="import of the program, without provider packages", value=_median(_python(imports)) - start, limit=0.3
+    )
     yield Row(name="rendering 100 clusters x 50 tenants", value=_render(), limit=2)
     unit = [sys.executable, "-m", "pytest", "-q", "-m", "not sandbox and not engine"]
     yield Row(name="unit tests", value=_time(lambda: _run(unit)), limit=20)
@@ -74,7 +76,7 @@ def _render() -> float:
 
 def _sandbox_rows() -> Iterator[Row]:
     """`make up` in a copy of the checkout, so that a sandbox that runs is left alone."""
-    with _checkout() as place:
+    with _Checkout() as place:
         up = ["make", "-s", "up"]
         try:
             _run(["make", "-s", ".venv/.installed"], cwd=place)
@@ -87,7 +89,7 @@ def _sandbox_rows() -> Iterator[Row]:
 
 
 def _cold_rows() -> Iterator[Row]:
-    with _checkout() as place, tempfile.TemporaryDirectory() as home:
+    with _Checkout() as place, tempfile.TemporaryDirectory() as home:
         environment = {"HOME": home, "PATH": os.environ["PATH"]}
         try:
             yield Row(
@@ -100,7 +102,7 @@ def _cold_rows() -> Iterator[Row]:
             subprocess.run(["chmod", "-R", "u+w", home], check=False)  # Go's module cache is read-only
 
 
-class _checkout:
+class _Checkout:
     """A clone of this checkout in a folder of its own, removed afterwards."""
 
     def __enter__(self) -> Path:
@@ -117,7 +119,7 @@ def _memory(place: Path) -> float:
     """MiB of resident memory, over all processes of the sandbox below `place`."""
     import psutil
 
-    from sandbox.home import MARKER
+    from sandbox.cluster.home import MARKER
 
     home = str(place / ".sandbox")
     total = 0

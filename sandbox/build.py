@@ -34,9 +34,7 @@ SPACE_MODULES: Final = 2.1
 EMBEDS_PAGE: Final = "flux-operator"
 NEW_PAGE: Final = "dist.new"
 PAGE_BUILT: Final = "built"
-PAGE_WITHOUT_NPM: Final = (
-    "npm was not found; with Node.js 20.19 or newer on PATH, the next build makes the page."
-)
+PAGE_WITHOUT_NPM: Final = "npm was not found; with Node.js 20.19 or newer on PATH, the next build makes the page."
 PAGE_FAILED: Final = "npm failed; log/page.log in the folder of the build tells why."
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from fleet import names
 from fleet.model import Fleet
-from sandbox.api import Api, Object, Ref
-from sandbox.publish import Published
+from sandbox.program.api import Api, Object, Ref
+from sandbox.sources.publish import Published
 
 KINDS: Final = (
     (names.OPERATOR_API, "FluxInstance", "fluxinstances"),

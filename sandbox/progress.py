@@ -61,9 +61,7 @@ def _bar(stream: TextIO) -> Iterator[Progress]:
         lines = _lines(lambda line: bar.console.print(line, highlight=False, markup=False))
 
         def report(step: Step) -> None:
-            bar.update(
-                task, description=step.part, completed=step.done, total=step.total or None, note=step.note
-            )
+            bar.update(task, description=step.part, completed=step.done, total=step.total or None, note=step.note)
             lines(step)
 
         yield report

@@ -41,7 +41,9 @@ def show_table(console: Console, pictures: Sequence[Picture]) -> None:
 
 def _row(picture: Picture) -> Sequence[str]:
     instance = next(iter(picture.of("FluxInstance")), None)
-    root = next((s for s in picture.of("OCIRepository") if s.ref.namespace == "flux-system" and "@" in s.revision), None)
+    root = next(
+        (s for s in picture.of("OCIRepository") if s.ref.namespace == "flux-system" and "@" in s.revision), None
+    )
     return (
         picture.cluster,
         instance.revision.partition("@")[0] if instance else "-",
@@ -57,7 +59,9 @@ def _row(picture: Picture) -> Sequence[str]:
 def _show_causes(console: Console, picture: Picture) -> None:
     console.print(f"\n{picture.cluster} is not ready:", style="bold")
     for state in picture.causes():
-        console.print(f"  {state.label}: {state.reason or 'no status yet'}: {state.message}", highlight=False, markup=False)
+        console.print(
+            f"  {state.label}: {state.reason or 'no status yet'}: {state.message}", highlight=False, markup=False
+        )
     for line in picture.missing:
         console.print(f"  {line}", highlight=False, markup=False)
 

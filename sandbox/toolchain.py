@@ -53,18 +53,14 @@ def find_go(*, scratch: Path, fallback: Path, oldest: tuple[int, int]) -> Go:
         raise ToolError([Problem("go", "not found on `PATH`; the sandbox compiles its parts", install)])
     environment = _environment(scratch, fallback)
     command = ("go", "env", "-json", "GOVERSION", "GOCACHE", "GOMODCACHE")
-    answer = subprocess.run(
-        command, check=False, env=environment, cwd=scratch, capture_output=True, text=True
-    )
+    answer = subprocess.run(command, check=False, env=environment, cwd=scratch, capture_output=True, text=True)
     if answer.returncode:
         raise ToolError([Problem("go", f"`{shlex.join(command)}` failed: {answer.stderr.strip()}", install)])
     told = json.loads(answer.stdout)
     found = re.match(r"go(\d+)\.(\d+)", told["GOVERSION"])
     if found is None or (int(found[1]), int(found[2])) < oldest:
         raise ToolError([Problem("go", f"found {told['GOVERSION']}, the parts need Go {wanted}", install)])
-    return Go(
-        environment=environment, build_cache=Path(told["GOCACHE"]), module_cache=Path(told["GOMODCACHE"])
-    )
+    return Go(environment=environment, build_cache=Path(told["GOCACHE"]), module_cache=Path(told["GOMODCACHE"]))
 
 
 def require_space(needs: Iterable[tuple[Path, float]]) -> None:

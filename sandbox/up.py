@@ -1,7 +1,7 @@
 """`make up`, `make status`, `make down` of the sandbox: the whole fleet on this machine, from nothing.
 
 The order is that of the real thing: clusters, published artifacts, the program, and then Flux on its own. What differs
-is who stands at the far end (`sandbox.engine` or `sandbox.monitor`) and what is simulated (`sandbox.report`).
+is who stands at the far end (`program.engine` or `program.monitor`) and what is simulated (`report`).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 from fleet import config, names
 from fleet.errors import Problem, ToolError
 from fleet.model import Fleet
-from sandbox import control
 from sandbox.build import build
-from sandbox.engine import Engine, find_engine
-from sandbox.home import DEFAULT_FOLDER, LOOPBACK, Home, lock, make_folder, open_home, write_file
+from sandbox.cluster import control
+from sandbox.cluster.home import DEFAULT_FOLDER, LOOPBACK, Home, lock, make_folder, open_home, write_file
+from sandbox.cluster.plan import Plan, read_plan
 from sandbox.observe import Picture, look, wait
-from sandbox.plan import Plan, read_plan
-from sandbox.publish import Published, manifests_url, publish
+from sandbox.program.engine import Engine, find_engine
+from sandbox.sources.publish import Published, manifests_url, publish
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,7 +56,9 @@ def up(place: Place, console: Console) -> bool:
     with lock(place.home):
         parts = build(place.cache)
         with console.status("starting the control plane") as doing:
-            plan = control.start(place.home, parts, clusters, progress=lambda step: doing.update(f"starting {step.part}"))
+            plan = control.start(
+                place.home, parts, clusters, progress=lambda step: doing.update(f"starting {step.part}")
+            )
             address = f"{LOOPBACK}:{plan.ports['registry']}"
             fleet = _local(fleet, address)
             doing.update("publishing the repositories' artifacts")
@@ -132,15 +134,17 @@ def _apply(
     """The program behind Pulumi's test seam, each resource applied as it is registered."""
     from pulumi import RunError
 
-    from sandbox import seam
-    from sandbox.apply import KubernetesCluster
-    from sandbox.monitor import ApplyMonitor, Outcome
+    from sandbox.program import seam
+    from sandbox.program.apply import KubernetesCluster
+    from sandbox.program.monitor import ApplyMonitor, Outcome
 
     with console.status("applying") as doing:
 
         def report(outcome: Outcome) -> None:
             if outcome.kind not in ("unchanged", "adopted", "read"):
-                console.print(f"  {outcome.kind:8} {outcome.label} {outcome.detail}".rstrip(), markup=False, highlight=False)
+                console.print(
+                    f"  {outcome.kind:8} {outcome.label} {outcome.detail}".rstrip(), markup=False, highlight=False
+                )
 
         def open_cluster(settings: Mapping[str, Any]) -> KubernetesCluster:
             return KubernetesCluster(
@@ -209,7 +213,7 @@ def _look(place: Place, cluster: str, fleet: Fleet) -> Picture:
 
 
 def _api(place: Place, cluster: str) -> Any:
-    from sandbox.api import Api
+    from sandbox.program.api import Api
 
     return Api(place.home.cluster(cluster).kubeconfig.read_text())
 

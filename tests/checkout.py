@@ -14,8 +14,8 @@ from typing import Any, Final
 import yaml
 
 from fleet import config, names
-from sandbox import seam
-from sandbox.registration import Registration
+from sandbox.program import seam
+from sandbox.program.registration import Registration
 from tests.recording import RecordingMonitor
 
 REPOSITORY: Final = Path(__file__).parent.parent
@@ -141,9 +141,7 @@ class Checkout:
                 secrets[_full(key)] = self.kubeconfig(name)
         given = {key: v if isinstance(v, str) else json.dumps(v) for key, v in (values | secrets).items()}
         made = not preview if kind_exists is None else kind_exists
-        monitor = monitor or RecordingMonitor(
-            outputs={KIND: {"stdout": self.kubeconfig("staging")}} if made else {}
-        )
+        monitor = monitor or RecordingMonitor(outputs={KIND: {"stdout": self.kubeconfig("staging")}} if made else {})
         outputs = seam.run(
             self.root / "__main__.py",
             project=names.PROJECT,

@@ -81,15 +81,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Say which tests were not run, and why a run without a failure may still be red."""
     if not_run := config.stash.get(NOT_RUN, []):
         terminalreporter.section("not run")
-        terminalreporter.write_line(
-            f"not run (engine): {len(not_run)} – put the Pulumi CLI and its plug-ins on PATH"
-        )
+        terminalreporter.write_line(f"not run (engine): {len(not_run)} – put the Pulumi CLI and its plug-ins on PATH")
         for name in not_run:
             terminalreporter.write_line(f"  {name}")
     if skips := find_skips(config):
         terminalreporter.section("skipped, so the run fails", red=True)
-        terminalreporter.write_line(
-            "mark a test `engine` if it needs the Pulumi CLI; nothing else may be skipped"
-        )
+        terminalreporter.write_line("mark a test `engine` if it needs the Pulumi CLI; nothing else may be skipped")
         for name in skips:
             terminalreporter.write_line(f"  {name}")

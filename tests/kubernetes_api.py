@@ -55,9 +55,7 @@ class KubernetesApi:
 
 
 def _status(code: int, message: str) -> str:
-    return json.dumps(
-        {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code}
-    )
+    return json.dumps({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": code})
 
 
 @contextmanager

@@ -11,17 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from fleet.manifests.dump import dump
-from sandbox import registry
 from sandbox.build import Parts
+from sandbox.sources import registry
 from tests.rendering import read_all
 
 
 def run(program: Path, *arguments: str, given: bytes = b"") -> str:
     """What the program prints; fails with what it complains about."""
     done = subprocess.run([program, *arguments], input=given, capture_output=True, check=False)
-    assert done.returncode == 0, (
-        f"{program.name} {' '.join(arguments)}: {(done.stderr + done.stdout).decode()}"
-    )
+    assert done.returncode == 0, f"{program.name} {' '.join(arguments)}: {(done.stderr + done.stdout).decode()}"
     return done.stdout.decode()
 
 

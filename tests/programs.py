@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox import seam
+from sandbox.program import seam
 
 HEAD = """
 import pulumi

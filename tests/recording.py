@@ -6,8 +6,8 @@ import threading
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sandbox.registration import Answer, Registration
-from sandbox.seam import Monitor
+from sandbox.program.registration import Answer, Registration
+from sandbox.program.seam import Monitor
 
 
 class RecordingMonitor(Monitor):

@@ -69,9 +69,7 @@ def check_golden(folder: Path, rendered: Mapping[str, bytes], *, update: bool) -
         for path, content in rendered.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)
-    committed = {
-        file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*") if file.is_file()
-    }
+    committed = {file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*") if file.is_file()}
     assert sorted(rendered) == sorted(committed)
     for path, content in rendered.items():
         assert content.decode() == committed[path], path
@@ -84,24 +82,15 @@ def find_schemas() -> Schemas:
         run = subprocess.run(command, cwd=recipe.folder(), capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stdout", None) or error
-        pytest.fail(
-            f"the operator's Go module is needed: install Go, run `make up` once while online\n{said}"
-        )
+        pytest.fail(f"the operator's Go module is needed: install Go, run `make up` once while online\n{said}")
     module = Path(json.loads(run.stdout)["Dir"])
     sources = [module / "config/crd/bases", files.newest_flux(module / "config/data/flux")]
     found = (
-        document
-        for folder in sources
-        for file in folder.glob("*.yaml")
-        for document in read_all(file.read_text())
+        document for folder in sources for file in folder.glob("*.yaml") for document in read_all(file.read_text())
     )
-    crds = [
-        document["spec"] for document in found if document and document["kind"] == "CustomResourceDefinition"
-    ]
+    crds = [document["spec"] for document in found if document and document["kind"] == "CustomResourceDefinition"]
     return {
-        (f"{crd['group']}/{version['name']}", crd["names"]["kind"]): _closed(
-            version["schema"]["openAPIV3Schema"]
-        )
+        (f"{crd['group']}/{version['name']}", crd["names"]["kind"]): _closed(version["schema"]["openAPIV3Schema"])
         for crd in crds
         for version in crd["versions"]
     }
@@ -114,9 +103,7 @@ def _closed(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     closed = {
-        key: {name: _closed(entry) for name, entry in value.items()}
-        if key == "properties"
-        else _closed(value)
+        key: {name: _closed(entry) for name, entry in value.items()} if key == "properties" else _closed(value)
         for key, value in schema.items()
     }
     if "properties" in closed and not closed.get("x-kubernetes-preserve-unknown-fields"):

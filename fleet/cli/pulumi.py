@@ -58,7 +58,7 @@ def _select(program: str, options: Namespace) -> None:
 def _call(program: str, arguments: Sequence[str], root: Path) -> subprocess.CompletedProcess[bytes]:
     """The CLI with our terminal; its language host must be found beside it."""
     path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", "")])
-    return subprocess.run([program, *arguments], cwd=root, env=os.environ | {"PATH": path}, check=False)  # noqa: S603
+    return subprocess.run([program, *arguments], cwd=root, env=os.environ | {"PATH": path}, check=False)
 
 
 def _find_or_install(cache: Path) -> str:
@@ -72,5 +72,5 @@ def _find_or_install(cache: Path) -> str:
         return str(PulumiCommand.install(root=str(cache)).command)
     except Exception as error:
         problem = f"is not on PATH and could not be downloaded: {error}"
-        hint = "install it from https://www.pulumi.com/docs/install/ and put it on PATH; `make up` without STACK needs no CLI"
+        hint = "get it from https://www.pulumi.com/docs/install/ and put it on PATH; `make up` without STACK needs none"
         raise ToolError([Problem("`pulumi`", problem, hint)]) from error

@@ -23,9 +23,7 @@ def metadata(
     return {key: value for key, value in given.items() if value}
 
 
-def flux_system(
-    name: str, *, labels: Manifest | None = None, annotations: Manifest | None = None
-) -> Manifest:
+def flux_system(name: str, *, labels: Manifest | None = None, annotations: Manifest | None = None) -> Manifest:
     return metadata(name, names.FLUX_NAMESPACE, labels=labels, annotations=annotations)
 
 
@@ -41,9 +39,7 @@ def workflow(owner: str, repository: str, file: str, ref: str) -> str:
     return f"{path}{file}[.]yaml@{ref}"
 
 
-def role_binding(
-    kind: str, name: str, role: str, namespace: str, account: str = names.TENANT_ACCOUNT
-) -> Manifest:
+def role_binding(kind: str, name: str, role: str, namespace: str, account: str = names.TENANT_ACCOUNT) -> Manifest:
     """A RoleBinding in `namespace`, or a ClusterRoleBinding, of a ClusterRole to an account of `namespace`."""
     return {
         "apiVersion": names.RBAC_API,

@@ -30,9 +30,7 @@ class Model(BaseModel):
 Manifest = dict[str, Any]
 """A Kubernetes object or a part of one, as plain data."""
 
-NOT_TEXT: Final = re.compile(
-    r"y|n|yes|no|on|off|true|false|null|[0-9]+(e-?[0-9]+)?|0x[0-9a-f]+|0o[0-7]+|0b[01]+"
-)
+NOT_TEXT: Final = re.compile(r"y|n|yes|no|on|off|true|false|null|[0-9]+(e-?[0-9]+)?|0x[0-9a-f]+|0o[0-7]+|0b[01]+")
 """Labels that some YAML reader takes for something else; the operator and Flux fill names in as bare text."""
 
 
@@ -53,9 +51,7 @@ DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-
 
 GitHubOwner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9])*$", max_length=39)]
 
-RepositoryName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9]+(([._]|__|-+)[A-Za-z0-9]+)*$", max_length=100)
-]
+RepositoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(([._]|__|-+)[A-Za-z0-9]+)*$", max_length=100)]
 """A GitHub repository whose name, in lower case, is also that of an OCI repository."""
 
 OciUrl = Annotated[str, StringConstraints(pattern=r"^oci://[^\s/]+(/[^\s/]+)+$")]

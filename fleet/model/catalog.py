@@ -16,9 +16,7 @@ SECTIONS: Mapping[str, type[Workload]] = {"components": Component, "tenants": Te
 Entries = Mapping[str, Mapping[str, Any]]
 
 
-def with_catalog(
-    raw: Mapping[str, Any], catalog: Entries, source: str
-) -> tuple[dict[str, Any], list[Problem]]:
+def with_catalog(raw: Mapping[str, Any], catalog: Entries, source: str) -> tuple[dict[str, Any], list[Problem]]:
     """`raw` with each entry laid over its catalog entry, and a problem for each unknown `catalog` word."""
     problems: list[Problem] = []
     resolved = dict(raw)
@@ -52,9 +50,7 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         start = merged.get(key)
-        merged[key] = (
-            merge(start, value) if isinstance(start, Mapping) and isinstance(value, Mapping) else value
-        )
+        merged[key] = merge(start, value) if isinstance(start, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -63,10 +59,6 @@ def _without_foreign_environments(entry: Mapping[str, Any], known: object) -> di
     trimmed = dict(entry)
     for part in ("releases", "configs"):
         for name, spec in entry.get(part, {}).items():
-            kept = {
-                e: v
-                for e, v in spec.get("environments", {}).items()
-                if isinstance(known, Mapping) and e in known
-            }
+            kept = {e: v for e, v in spec.get("environments", {}).items() if isinstance(known, Mapping) and e in known}
             trimmed[part] = trimmed[part] | {name: spec | {"environments": kept}}
     return trimmed

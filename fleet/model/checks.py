@@ -20,9 +20,7 @@ from fleet.model.flux import CORE, Flux
 from fleet.model.stack import Stack
 from fleet.model.tenant import Component
 
-RESERVED_NAMESPACES = frozenset(
-    {"default", "kube-system", "kube-public", "kube-node-lease", names.FLUX_NAMESPACE}
-)
+RESERVED_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", names.FLUX_NAMESPACE})
 
 BASE = "base"
 """The folder beside the overlays, which are named after the environments."""
@@ -49,9 +47,7 @@ def check_stack(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, source: str)
     """Every fault of sense in a stack: its clusters must be exactly those of its environment."""
     if stack.environment not in fleet.environments:
         hint = did_you_mean(stack.environment, fleet.environments)
-        return [
-            Problem(f"{source}.environment", f"fleet.yaml has no environment `{stack.environment}`", hint)
-        ]
+        return [Problem(f"{source}.environment", f"fleet.yaml has no environment `{stack.environment}`", hint)]
     wanted = fleet.clusters_in(stack.environment)
     configured = _keys(raw, "clusters")
     problems = [
@@ -100,9 +96,7 @@ def _repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
 
 def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
     if BASE in fleet.environments:
-        yield Problem(
-            f"{source}.environments.{BASE}", f"`{BASE}` is the folder that all overlays share", "rename it"
-        )
+        yield Problem(f"{source}.environments.{BASE}", f"`{BASE}` is the folder that all overlays share", "rename it")
 
 
 def _clusters(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
@@ -124,9 +118,7 @@ def _flux(fleet: Fleet, cluster: str, path: str) -> Iterator[Problem]:
         return
     missing = {"source-controller", "kustomize-controller"} - set(CORE if chosen is None else chosen)
     for controller in sorted(missing):
-        yield Problem(
-            f"{path}.flux.components", f"`{controller}` is missing", "every cluster syncs with it; add it"
-        )
+        yield Problem(f"{path}.flux.components", f"`{controller}` is missing", "every cluster syncs with it; add it")
 
 
 def _reserved_variables(variables: Mapping[str, str], path: str) -> Iterator[Problem]:
@@ -163,9 +155,7 @@ def _dependencies(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
                     yield Problem(path, f"there is no component `{wanted}`", did_you_mean(wanted, known))
     for cycle in _cycles(fleet.components):
         path = f"{source}.components.{cycle[0]}.dependsOn"
-        yield Problem(
-            path, f"cycle: {' → '.join(f'`{step}`' for step in cycle)}", "remove one of these dependencies"
-        )
+        yield Problem(path, f"cycle: {' → '.join(f'`{step}`' for step in cycle)}", "remove one of these dependencies")
 
 
 def _cycles(components: Mapping[str, Component]) -> Iterator[list[str]]:
@@ -190,13 +180,11 @@ def _releases(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Pro
     for section, entries in (("components", fleet.components), ("tenants", fleet.tenants)):
         for name, entry in entries.items():
             parts: list[tuple[str, Mapping[str, Any]]] = [
-                (f"releases.{release}.environments", spec.environments)
-                for release, spec in entry.releases.items()
+                (f"releases.{release}.environments", spec.environments) for release, spec in entry.releases.items()
             ]
             if isinstance(entry, Component):
                 parts += [
-                    (f"configs.{config}.environments", spec.environments)
-                    for config, spec in entry.configs.items()
+                    (f"configs.{config}.environments", spec.environments) for config, spec in entry.configs.items()
                 ]
             for where, environments in parts:
                 for environment in environments:

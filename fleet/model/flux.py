@@ -89,8 +89,7 @@ class Flux(Model):
     registry: RegistryBase = "ghcr.io/fluxcd"
     """Registry of the controllers' images."""
     variant: (
-        Literal["upstream-alpine", "enterprise-alpine", "enterprise-distroless", "enterprise-distroless-fips"]
-        | None
+        Literal["upstream-alpine", "enterprise-alpine", "enterprise-distroless", "enterprise-distroless-fips"] | None
     ) = None
     """Distribution flavour; leave it out for upstream."""
     artifact: OciUrl | None = names.MANIFESTS_ARTIFACT

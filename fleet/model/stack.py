@@ -20,9 +20,7 @@ class KindCluster(Model):
 
 def _refuse_content(path: str) -> str:
     if "\n" in path:
-        raise ValueError(
-            "give the path of a file, not its content; a kubeconfig in the configuration is a secret"
-        )
+        raise ValueError("give the path of a file, not its content; a kubeconfig in the configuration is a secret")
     return path
 
 

@@ -19,23 +19,15 @@ class FluxCluster(pulumi.ComponentResource):
     kubeconfig: pulumi.Output[str]
     instance: pulumi.Output[str]
 
-    def __init__(
-        self, name: str, *, settings: Settings, cluster: clusters.Cluster, verdicts: live.Verdicts
-    ) -> None:
-        super().__init__(
-            "fleet:index:FluxCluster", name, opts=pulumi.ResourceOptions(deleted_with=cluster.made_by)
-        )
+    def __init__(self, name: str, *, settings: Settings, cluster: clusters.Cluster, verdicts: live.Verdicts) -> None:
+        super().__init__("fleet:index:FluxCluster", name, opts=pulumi.ResourceOptions(deleted_with=cluster.made_by))
         scope = Scope(cluster=name, provider=clusters.provider(name, cluster, children(self)), parent=self)
         fleet, stack = settings.fleet, settings.stack
         bootstrap = operator.install(scope, settings, verdicts.operator)
         secret = managed.registry_secret(scope, fleet, settings.secrets[REGISTRY_TOKEN], bootstrap)
-        info = managed.runtime_info(
-            scope, {"FLEET_STACK": pulumi.get_stack()} | stack.runtime_info, bootstrap
-        )
+        info = managed.runtime_info(scope, {"FLEET_STACK": pulumi.get_stack()} | stack.runtime_info, bootstrap)
         sets = handover.resource_sets(scope, fleet, verdicts, [*bootstrap, secret, info])
-        instance = handover.flux_instance(
-            scope, fleet, verdicts.instance, stack.ready_timeout, [secret, info, *sets]
-        )
+        instance = handover.flux_instance(scope, fleet, verdicts.instance, stack.ready_timeout, [secret, info, *sets])
         self.kubeconfig = cluster.kubeconfig
         self.instance = instance.id
         self.register_outputs({"instance": self.instance})

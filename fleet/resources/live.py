@@ -60,9 +60,7 @@ async def observe(name: str, cluster: Cluster) -> Verdicts:
         problem = Problem(f"clusters.{name}", f"cannot be read: {error}", hint)
         if not pulumi.runtime.is_dry_run():
             raise ClusterError([problem]) from error
-        pulumi.log.warn(
-            f"{problem}\nthe plan of this cluster is made without knowing what Flux has taken over"
-        )
+        pulumi.log.warn(f"{problem}\nthe plan of this cluster is made without knowing what Flux has taken over")
         return UNREADABLE
 
 

@@ -35,9 +35,7 @@ print(json.dumps(sorted(loaded - sys.stdlib_module_names)))
 def loaded_by(*names: str) -> set[str]:
     """The packages outside the standard library that a fresh interpreter has loaded after importing `names` whole."""
     code = REPORT.format(names=names)
-    result = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
     # A compiled extension registers helpers like `_cython_3_0_11` or `_yaml` beside its package.
     return {name for name in json.loads(result.stdout) if not name.startswith("_")}
 

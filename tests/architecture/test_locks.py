@@ -9,9 +9,7 @@ import pytest
 from tests.architecture.checkout import ROOT
 
 LOCKS = ["requirements.txt", "requirements-dev.txt"]
-PACKAGE = re.compile(
-    r"(?P<name>[a-z0-9-]+)==(?P<version>[0-9][\w.]*)(?P<hashes>( --hash=sha256:[0-9a-f]{64})+)"
-)
+PACKAGE = re.compile(r"(?P<name>[a-z0-9-]+)==(?P<version>[0-9][\w.]*)(?P<hashes>( --hash=sha256:[0-9a-f]{64})+)")
 
 
 def entries(name: str) -> list[str]:

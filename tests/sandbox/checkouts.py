@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import yaml
 
-from sandbox.api import Api, Object
-from sandbox.control import Status, status
-from sandbox.home import Home
+from sandbox.cluster.control import Status, status
+from sandbox.cluster.home import Home
+from sandbox.cluster.plan import Plan, read_plan
 from sandbox.observe import KINDS
-from sandbox.plan import Plan, read_plan
+from sandbox.program.api import Api, Object
 
 REPOSITORY: Final = Path(__file__).parents[2]
 FILES: Final = ("__main__.py", "fleet.yaml", "Pulumi.sandbox.yaml")

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx2
 
 from sandbox.build import Parts
-from sandbox.credentials import ensure_credentials
-from sandbox.home import Home, choose_ports, make_folder, open_home
-from sandbox.processes import Process, describe_processes
+from sandbox.cluster.credentials import ensure_credentials
+from sandbox.cluster.home import Home, choose_ports, make_folder, open_home
+from sandbox.cluster.processes import Process, describe_processes
 
 NAME = "test"
 START_SECONDS = 60
@@ -51,7 +51,7 @@ def _started(home: Home, process: Process) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _await_answer(kubeconfig: str, running: list[subprocess.Popen[bytes]]) -> None:
-    from sandbox.api import Api
+    from sandbox.program.api import Api
 
     api = Api(kubeconfig)
     deadline = time.monotonic() + START_SECONDS
@@ -62,6 +62,4 @@ def _await_answer(kubeconfig: str, running: list[subprocess.Popen[bytes]]) -> No
                 return
         except httpx2.HTTPError:
             time.sleep(0.1)
-    raise RuntimeError(
-        f"the API server did not come up; exit codes {[process.poll() for process in running]}"
-    )
+    raise RuntimeError(f"the API server did not come up; exit codes {[process.poll() for process in running]}")

@@ -14,12 +14,12 @@ import pytest
 
 from fleet.errors import FleetError, Problem
 from fleet.names import ANNOTATION_RECONCILE_AT
-from sandbox import api as api_module
-from sandbox.api import Api, Object, Ref
-from sandbox.apply import KubernetesCluster
 from sandbox.build import Parts
-from sandbox.monitor import ApplyMonitor, Outcome
-from sandbox.registration import Secret
+from sandbox.program import api as api_module
+from sandbox.program.api import Api, Object, Ref
+from sandbox.program.apply import KubernetesCluster
+from sandbox.program.monitor import ApplyMonitor, Outcome
+from sandbox.program.registration import Secret
 from tests.programs import Program
 from tests.sandbox.control_plane import control_plane
 
@@ -190,9 +190,7 @@ def test_objects_are_made_once_and_then_left_alone(live: Live) -> None:
 
 
 def test_a_changed_input_is_written_and_a_dropped_key_goes(live: Live) -> None:
-    body = (
-        PROVIDED + 'ConfigMap("changed", metadata={"name": "changed"}, data=DATA, opts=Options(provider=p))'
-    )
+    body = PROVIDED + 'ConfigMap("changed", metadata={"name": "changed"}, data=DATA, opts=Options(provider=p))'
     live.run(body.replace("DATA", '{"a": "1", "b": "1"}'))
     run = live.run(body.replace("DATA", '{"a": "2"}'))
     assert run.kinds == {"changed": "updated"}
@@ -227,9 +225,7 @@ def test_secrets_are_encoded_and_their_outputs_are_secret(live: Live) -> None:
 
 
 def test_a_refusal_of_the_server_is_told_in_its_words(live: Live) -> None:
-    body = (
-        PROVIDED + 'ConfigMap("a", metadata={"name": "a", "namespace": "nowhere"}, opts=Options(provider=p))'
-    )
+    body = PROVIDED + 'ConfigMap("a", metadata={"name": "a", "namespace": "nowhere"}, opts=Options(provider=p))'
     assert live.run(body).message == 'API server: namespaces "nowhere" not found'
 
 
@@ -255,9 +251,7 @@ def test_a_conflict_names_the_manager_and_the_fields(live: Live) -> None:
         " opts=Options(provider=p))"
     )
     run = live.run(UPSERT + declared.replace("ANNOTATED", ""))
-    assert run.message == (
-        f"ConfigMap `default/contested`: `{OTHER}` owns `.data.a`; `{OTHER}` owns `.data.b`"
-    )
+    assert run.message == (f"ConfigMap `default/contested`: `{OTHER}` owns `.data.a`; `{OTHER}` owns `.data.b`")
     assert live.get("ConfigMap", "contested") == before
     forced = declared.replace("ANNOTATED", ', "annotations": {"pulumi.com/patchForce": "true"}')
     assert live.run(UPSERT + forced).kinds == {"contested": "updated"}
@@ -299,9 +293,7 @@ def test_an_object_that_must_exist_and_does_not_is_an_error(live: Live, way: str
 
 def test_get_reads_and_never_writes(live: Live) -> None:
     before = live.write(config_map("read", {"k": "theirs"}))
-    run = live.run(
-        PROVIDED + 'a = ConfigMap.get("a", "read", Options(provider=p))\nreturn {"k": a.data["k"]}'
-    )
+    run = live.run(PROVIDED + 'a = ConfigMap.get("a", "read", Options(provider=p))\nreturn {"k": a.data["k"]}')
     assert (run.kinds, run.outputs) == ({"a": "read"}, {"k": "theirs"})
     assert live.get("ConfigMap", "read") == before
 

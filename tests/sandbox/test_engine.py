@@ -48,7 +48,11 @@ def _pulumi(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[
 def _owned(checkout: Checkout) -> Mapping[str, Any]:
     """What moves when somebody writes a handed-over object: its version but for the status, and its managers."""
     return {
-        name: (item["metadata"]["generation"], item["metadata"].get("annotations"), item["metadata"]["managedFields"][0])
+        name: (
+            item["metadata"]["generation"],
+            item["metadata"].get("annotations"),
+            item["metadata"]["managedFields"][0],
+        )
         for name, item in checkout.objects().items()
         if name.split()[0] in ("FluxInstance", "ResourceSet")
     }
@@ -85,7 +89,9 @@ def test_lost_state_is_adopted_again(fleet: Checkout) -> None:
     shutil.copytree(state, kept)
     before = _owned(fleet)
     listed = json.loads(_pulumi(fleet, "stack", "export").stdout)
-    adopted = [r["urn"] for r in listed["deployment"]["resources"] if "::ResourceSet" in r["urn"] or "FluxInstance" in r["urn"]]
+    adopted = [
+        r["urn"] for r in listed["deployment"]["resources"] if "::ResourceSet" in r["urn"] or "FluxInstance" in r["urn"]
+    ]
     for urn in adopted:
         assert _pulumi(fleet, "state", "delete", urn, "--yes", "--force").returncode == 0
     assert re.search(rf"{len(adopted)} imported|= {len(adopted)} imported", fleet.up())

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from fleet.ownership import judge
-from sandbox.api import Refusal
 from sandbox.build import Parts
+from sandbox.program.api import Refusal
 from tests.sandbox.checkouts import Checkout
 
 pytestmark = pytest.mark.sandbox
@@ -93,7 +93,8 @@ def test_a_second_up_changes_nothing(fleet: Checkout) -> None:
         instance = api.get(api.ref("fluxcd.controlplane.io/v1", "FluxInstance", "flux", "flux-system"))
         info = api.get(api.ref("v1", "ConfigMap", "flux-runtime-info", "flux-system"))
         api.close()
-        assert instance and info
+        assert instance
+        assert info
         return found | {
             "releases": sorted(release["metadata"]["resourceVersion"] for release in releases),
             "owners": [entry["manager"] for entry in instance["metadata"]["managedFields"]],
@@ -154,7 +155,9 @@ def test_nobody_else_gets_in(fleet: Checkout, parts: Parts) -> None:
         with pytest.raises(httpx2.TransportError):
             client.get(f"https://127.0.0.1:{ports['staging/etcd']}/version")
     assert stat.S_IMODE(fleet.home.root.stat().st_mode) == 0o700
-    listening = [c.laddr.ip for pid in _pids(fleet) for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"]
+    listening = [
+        c.laddr.ip for pid in _pids(fleet) for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"
+    ]
     assert listening
     assert set(listening) <= {"127.0.0.1"}
 
@@ -182,7 +185,12 @@ def test_a_second_up_at_the_same_time_is_locked_out(fleet: Checkout) -> None:
 
 @pytest.mark.parametrize(
     "processes",
-    [["supervisor"], ["staging/kube-apiserver", "staging/etcd"], ["registry", "staging/source-stand-in"], ["supervisor", "*"]],
+    [
+        ["supervisor"],
+        ["staging/kube-apiserver", "staging/etcd"],
+        ["registry", "staging/source-stand-in"],
+        ["supervisor", "*"],
+    ],
     ids=lambda names: "+".join(name.rpartition("/")[2] for name in names),
 )
 def test_killed_processes_are_recovered(fleet: Checkout, processes: list[str]) -> None:

@@ -6,13 +6,11 @@ Left out on purpose: the Pulumi program and the rendered trees; a handful of obj
 from __future__ import annotations
 
 import json
-import os
 import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
@@ -28,12 +26,13 @@ from fleet.names import (
     OPERATOR_API,
     SOURCE_API,
 )
-from sandbox import control, registry
-from sandbox.api import Api, Ref
-from sandbox.build import Parts, build
-from sandbox.home import LOOPBACK, Home, open_home
-from sandbox.objects import FAULT
-from sandbox.plan import Plan
+from sandbox.build import Parts
+from sandbox.cluster import control
+from sandbox.cluster.home import LOOPBACK, Home, open_home
+from sandbox.cluster.objects import FAULT
+from sandbox.cluster.plan import Plan
+from sandbox.program.api import Api, Ref
+from sandbox.sources import registry
 
 pytestmark = pytest.mark.sandbox
 
@@ -59,12 +58,6 @@ PROCESSES = (
         )
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def parts() -> Parts:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return build(cache / "fleet")
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +115,7 @@ class Sandbox:
         """Pushes a release and waits until Flux has applied it."""
         number = next(self._releases)
         self.release(number)
-        eventually(
-            lambda: self.live("v1", "ConfigMap", "release")["data"]["number"] == str(number), "delivery"
-        )
+        eventually(lambda: self.live("v1", "ConfigMap", "release")["data"]["number"] == str(number), "delivery")
 
     def install_operator(self) -> None:
         parts, kubeconfig = self.plan.parts, self.home.cluster(CLUSTER).kubeconfig
@@ -170,10 +161,7 @@ class Sandbox:
         """The condition Ready, of the present generation."""
         live = self.live(version, kind, name)
         for condition in live.get("status", {}).get("conditions", ()):
-            if (
-                condition["type"] == "Ready"
-                and condition["observedGeneration"] == live["metadata"]["generation"]
-            ):
+            if condition["type"] == "Ready" and condition["observedGeneration"] == live["metadata"]["generation"]:
                 return dict(condition)
         return {}
 
@@ -271,14 +259,10 @@ def test_nobody_else_can_read_the_home(sandbox: Sandbox) -> None:
 
 def test_a_missing_tag_is_named(sandbox: Sandbox) -> None:
     url = f"oci://{sandbox.address}/{FLEET}"
-    sandbox.apply(
-        SOURCE_API, "OCIRepository", "untagged", {"url": url, "interval": "1m", "ref": {"tag": "nope"}}
-    )
+    sandbox.apply(SOURCE_API, "OCIRepository", "untagged", {"url": url, "interval": "1m", "ref": {"tag": "nope"}})
     message = sandbox.await_ready(SOURCE_API, "OCIRepository", "untagged", "False")["message"]
     assert message == f"stand-in: tag `nope` of `{url}` is not in the registry; was it pushed?"
-    sandbox.apply(
-        SOURCE_API, "OCIRepository", "untagged", {"url": url, "interval": "1m", "ref": {"tag": "latest"}}
-    )
+    sandbox.apply(SOURCE_API, "OCIRepository", "untagged", {"url": url, "interval": "1m", "ref": {"tag": "latest"}})
     sandbox.await_ready(SOURCE_API, "OCIRepository", "untagged")
 
 

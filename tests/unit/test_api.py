@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fleet.errors import ClusterError
-from sandbox.api import BUSY_TRIES, Api, Refusal
+from sandbox.program.api import BUSY_TRIES, Api, Refusal
 
 
 class Server:
@@ -44,9 +44,7 @@ class Server:
         context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
         clusters = [{"name": "c", "cluster": {"server": address}}]
         users = [{"name": "u", "user": {"token": "t0ken"}}]
-        return json.dumps(
-            {"clusters": clusters, "users": users, "contexts": [context], "current-context": "c"}
-        )
+        return json.dumps({"clusters": clusters, "users": users, "contexts": [context], "current-context": "c"})
 
     def close(self) -> None:
         self._server.shutdown()

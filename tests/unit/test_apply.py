@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fleet.errors import FleetError
-from sandbox import conditions, fields, helm
-from sandbox.apply import KubernetesCluster, manifest
-from sandbox.registration import Registration, Secret
+from sandbox.program import conditions, fields, helm
+from sandbox.program.apply import KubernetesCluster, manifest
+from sandbox.program.registration import Registration, Secret
 
 
 def asked(type_: str = "kubernetes:core/v1:ConfigMap", /, **settings: Any) -> Registration:

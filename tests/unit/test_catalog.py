@@ -24,9 +24,7 @@ BASE: Final = {"a": {"releases": {"x": {"version": "1.0.0", "environments": {"qa
 
 
 def filled(section: str, entries: Any, catalog: Any = BASE, **fleet: Any) -> Any:
-    raw, problems = with_catalog(
-        {section: entries, "environments": {"qa": {}}} | fleet, catalog, "fleet.yaml"
-    )
+    raw, problems = with_catalog({section: entries, "environments": {"qa": {}}} | fleet, catalog, "fleet.yaml")
     assert problems == []
     return raw[section]
 

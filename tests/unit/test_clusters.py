@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fleet.resources import live
-from sandbox.registration import reveal
+from sandbox.program.registration import reveal
 from tests.checkout import KIND, Checkout
 from tests.reader import ADOPTED, FRESH, Reader, found
 
@@ -32,15 +32,11 @@ def test_clusters_are_read_at_the_same_time(checkout: Checkout, reader: Reader) 
 
     reader.answer = answer
     checkout.run("production")
-    assert sorted(reader.asked) == sorted(
-        (checkout.kubeconfig(name), None) for name in ("prod-eu", "prod-us")
-    )
+    assert sorted(reader.asked) == sorted((checkout.kubeconfig(name), None) for name in ("prod-eu", "prod-us"))
 
 
 @pytest.mark.parametrize("first", ["prod-eu", "prod-us"])
-def test_it_does_not_matter_which_cluster_answers_first(
-    checkout: Checkout, reader: Reader, first: str
-) -> None:
+def test_it_does_not_matter_which_cluster_answers_first(checkout: Checkout, reader: Reader, first: str) -> None:
     """Each verdict goes to its own cluster, and the text that names the clusters keeps the order of the file."""
     answered = threading.Event()
 
@@ -119,9 +115,7 @@ def kind(checkout: Checkout, reader: Reader) -> Kind:
 
 @pytest.mark.parametrize("verb", ["create", "delete"])
 def test_the_commands_are_valid_shell(kind: Kind, verb: str) -> None:
-    checked = subprocess.run(
-        ["/bin/sh", "-n"], input=kind.inputs[verb], capture_output=True, text=True, check=False
-    )
+    checked = subprocess.run(["/bin/sh", "-n"], input=kind.inputs[verb], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -167,9 +161,7 @@ def test_the_node_image_is_passed_on(checkout: Checkout, reader: Reader) -> None
     assert kind.recorded[0][5:] == ["--image", image, "--wait", "5m"]
 
 
-def test_a_kind_cluster_is_read_with_the_kubeconfig_that_it_printed(
-    checkout: Checkout, reader: Reader
-) -> None:
+def test_a_kind_cluster_is_read_with_the_kubeconfig_that_it_printed(checkout: Checkout, reader: Reader) -> None:
     run = checkout.run("staging")
     assert reader.asked == [(checkout.kubeconfig("staging"), None)]
     provider = run.resources["pulumi:providers:kubernetes::staging"].inputs

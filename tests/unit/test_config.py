@@ -41,9 +41,7 @@ class Loaded:
 
 
 def files(kind: str, *, stacks: bool) -> list[Path]:
-    return [
-        file for file in sorted((CASES / kind).glob("*.yaml")) if file.stem.startswith("stack-") == stacks
-    ]
+    return [file for file in sorted((CASES / kind).glob("*.yaml")) if file.stem.startswith("stack-") == stacks]
 
 
 def each(kind: str, *, stacks: bool) -> pytest.MarkDecorator:
@@ -78,9 +76,7 @@ def load(project: Path) -> Loaded:
         runtime.configure(runtime.Settings(project="fleet", stack=STACK))
         runtime.set_all_config(values, secrets)
         settings = config.load(project)
-        outputs = dict(settings.secrets) | {
-            f"of {name}": output for name, output in settings.kubeconfigs.items()
-        }
+        outputs = dict(settings.secrets) | {f"of {name}": output for name, output in settings.kubeconfigs.items()}
         opened = {name: (await output.future(), await output.is_secret()) for name, output in outputs.items()}
         return Loaded(settings=settings, opened=opened)
 
@@ -137,9 +133,7 @@ def test_every_fault_of_a_fleet_is_told_at_once(file: Path, tmp_path: Path) -> N
 def test_a_fleet_that_is_no_text_file_is_a_fault(make: Callable[[Path], object], tmp_path: Path) -> None:
     make(tmp_path / FLEET_FILE)
     (printed, *_) = faults(lambda: config.load_fleet(tmp_path / FLEET_FILE))
-    assert re.match(
-        r"fleet\.yaml: (the file does not exist|cannot be read: Is a directory|not valid YAML)", printed
-    )
+    assert re.match(r"fleet\.yaml: (the file does not exist|cannot be read: Is a directory|not valid YAML)", printed)
 
 
 # --- stacks ----------------------------------------------------------------------------------------------------------

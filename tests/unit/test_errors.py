@@ -41,7 +41,5 @@ def test_each_kind_of_error_has_a_title_of_its_own() -> None:
         ("x", [], ""),
     ],
 )
-def test_the_hint_for_an_unknown_word_is_the_nearest_one_or_all(
-    word: str, known: list[str], hint: str
-) -> None:
+def test_the_hint_for_an_unknown_word_is_the_nearest_one_or_all(word: str, known: list[str], hint: str) -> None:
     assert did_you_mean(word, known) == hint

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import ToolError
-from sandbox import helm_command
-from sandbox.helm_command import Helm
+from sandbox.program import helm_command
+from sandbox.program.helm_command import Helm
 
 Make = Callable[[str], Helm]
 
@@ -47,9 +47,7 @@ def run(helm: Helm, *arguments: str, values: str = "", seconds: int = 5) -> None
 
 def test_arguments_and_values_arrive(helm: Make, tmp_path: Path) -> None:
     """Values as a file: an argument would show them to every user of the machine."""
-    made = helm(
-        f'echo "$@" > {tmp_path}/arguments\nfor last in "$@"; do :; done\ncp "$last" {tmp_path}/values'
-    )
+    made = helm(f'echo "$@" > {tmp_path}/arguments\nfor last in "$@"; do :; done\ncp "$last" {tmp_path}/values')
     run(made, "upgrade", "r", values='{"a": "s3cret"}')
     arguments = (tmp_path / "arguments").read_text().split()
     assert arguments[:-1] == ["upgrade", "r", "--namespace", "ns", "--timeout", "5s", "--values"]
@@ -67,17 +65,13 @@ def test_what_is_secret_is_private_and_short_lived(helm: Make, tmp_path: Path) -
     assert [path.suffix for path in (tmp_path / "work").iterdir()] == [".lock"]
 
 
-def test_a_helm_slower_than_a_look_is_waited_for(
-    helm: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_helm_slower_than_a_look_is_waited_for(helm: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helm_command, "POLL", 0.01)
     run(helm(f"sleep 0.1; touch {tmp_path}/done"), "upgrade", values="{}")
     assert (tmp_path / "done").exists()
 
 
-def test_nothing_of_the_users_reaches_helm(
-    helm: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_of_the_users_reaches_helm(helm: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HELM_DRIVER", "memory")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid")
     run(helm(f"env > {tmp_path}/seen"), "status")
@@ -114,7 +108,7 @@ def test_a_release_that_stays_taken_is_an_error(helm: Make, monkeypatch: pytest.
 KILLED = """
 import sys, threading
 from pathlib import Path
-from sandbox.helm_command import Helm
+from sandbox.program.helm_command import Helm
 binary, folder = map(Path, sys.argv[1:])
 helm = Helm(binary=binary, kubeconfig="", folder=folder, cluster="127.0.0.1:1", stopped=threading.Event())
 with helm.turn("r", "ns", 60) as turn:

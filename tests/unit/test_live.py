@@ -155,9 +155,7 @@ def test_preview_warns_and_plans_everything(
     run = checkout.run(stack, preview=True, kind_exists=kind_exists)
     silent = [] if stack == "staging" and not kind_exists else STACKS[stack]
     assert len(run.resources) == sum(10 for _ in STACKS[stack]) + (2 if stack == "staging" else 0)
-    assert sorted(text.partition(":")[0] for text in caplog.messages) == [
-        f"clusters.{name}" for name in silent
-    ]
+    assert sorted(text.partition(":")[0] for text in caplog.messages) == [f"clusters.{name}" for name in silent]
     assert all("without knowing what Flux has taken over" in text for text in caplog.messages)
 
 

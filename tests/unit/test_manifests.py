@@ -70,9 +70,7 @@ FOREIGN: Final = {"v1", "networking.k8s.io", "cert-manager.io", "monitoring.core
 
 
 @pytest.mark.parametrize("flux", FLUX.values(), ids=FLUX)
-def test_every_instance_that_the_model_admits_fits_the_operators_schema(
-    flux: dict[str, Any], schemas: Schemas
-) -> None:
+def test_every_instance_that_the_model_admits_fits_the_operators_schema(flux: dict[str, Any], schemas: Schemas) -> None:
     validate(schemas, flux_instance(make_fleet(flux=flux), "staging"))
 
 
@@ -262,8 +260,6 @@ def test_tenants_may_pull_their_artifacts_and_charts_but_not_those_of_components
         for release in workload.releases.values()
     }
     assert {chart: admits(fleet, chart) for chart in charts} == charts
-    assert all(
-        admits(fleet, f"oci://{fleet.artifacts}/{fleet.repositories.apps}/{name}") for name in fleet.tenants
-    )
+    assert all(admits(fleet, f"oci://{fleet.artifacts}/{fleet.repositories.apps}/{name}") for name in fleet.tenants)
     assert not admits(fleet, f"oci://{fleet.artifacts}-evil/apps/frontend")
     assert not admits(fleet, f"https://github.com/{fleet.owner}-evil/apps")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fleet.errors import ClusterError, FleetError, Problem, ToolError
-from sandbox.monitor import Applied, ApplyMonitor, Outcome
-from sandbox.registration import Registration, Secret, reveal
+from sandbox.program.monitor import Applied, ApplyMonitor, Outcome
+from sandbox.program.registration import Registration, Secret, reveal
 from tests.programs import Program
 
 MAP = "kubernetes:core/v1:ConfigMap"
@@ -91,9 +91,7 @@ def test_resources_reach_their_own_provider(tmp_path: Path) -> None:
         ConfigMap(f"{name}-map", metadata={"name": "a"}, opts=Options(parent=part))
     """
     run = Run(tmp_path, body)
-    made = {
-        cluster.settings["kubeconfig"]: [asked.name for asked in cluster.made] for cluster in run.clusters
-    }
+    made = {cluster.settings["kubeconfig"]: [asked.name for asked in cluster.made] for cluster in run.clusters}
     assert made == {"one": ["one-map"], "two": ["two-map"]}
     assert run.clusters[0].settings["upsertExistingObjects"] == "true"
     assert all(cluster.closed for cluster in run.clusters)
@@ -143,8 +141,7 @@ ConfigMap("free", metadata={{"name": "free"}}, opts=Options(provider=p))
 
 def test_all_failures_are_raised_together(tmp_path: Path) -> None:
     body = "".join(
-        f'ConfigMap("{name}", metadata={{"name": "x"}}, opts=Options(provider=p))\n'
-        for name in ("a", "b", "c")
+        f'ConfigMap("{name}", metadata={{"name": "x"}}, opts=Options(provider=p))\n' for name in ("a", "b", "c")
     )
     run = Run(tmp_path, PROVIDED + body, {"a": REFUSED, "c": REFUSED})
     assert isinstance(run.error, ToolError)
@@ -182,8 +179,7 @@ def test_a_cluster_that_cannot_be_opened_takes_only_its_resources_with_it(tmp_pa
 def test_a_value_that_never_becomes_known_is_a_failure(tmp_path: Path) -> None:
     """Not a silent skip: without another failure nobody would hear of it."""
     body = PROVIDED + (
-        "from pulumi.output import Unknown\n"
-        'ConfigMap("a", metadata={"name": Unknown()}, opts=Options(provider=p))'
+        'from pulumi.output import Unknown\nConfigMap("a", metadata={"name": Unknown()}, opts=Options(provider=p))'
     )
     run = Run(tmp_path, body)
     assert run.kinds == {"a": "failed"}

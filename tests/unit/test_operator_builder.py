@@ -58,9 +58,7 @@ class Objects:
 def test_the_objects_of_the_resource_sets_are_the_committed_ones(
     case: str, cluster: str, parts: Parts, update_golden: bool
 ) -> None:
-    files = {
-        f"{name}.yaml": text.encode() for name, text in rendered(parts, load_case(case), cluster).items()
-    }
+    files = {f"{name}.yaml": text.encode() for name, text in rendered(parts, load_case(case), cluster).items()}
     check_golden(GOLDEN / case / "objects" / cluster, files, update=update_golden)
 
 
@@ -263,9 +261,7 @@ def test_the_instance_installs_its_controllers_and_syncs_the_signed_fleet_artifa
 
 def test_tenants_are_locked_down_and_the_size_is_that_of_the_cluster(parts: Parts, artifact: str) -> None:
     arguments = {
-        cluster: arguments_of(
-            oracle.build_instance(parts, flux_instance(load_case("complete"), cluster), artifact)
-        )
+        cluster: arguments_of(oracle.build_instance(parts, flux_instance(load_case("complete"), cluster), artifact))
         for cluster in ("qa", "prod-eu")
     }
     for flags in arguments.values():
@@ -276,9 +272,7 @@ def test_tenants_are_locked_down_and_the_size_is_that_of_the_cluster(parts: Part
 
 def arguments_of(objects: list[Any]) -> set[str]:
     """Of kustomize-controller."""
-    (deployment,) = [
-        o for o in objects if (o["kind"], o["metadata"]["name"]) == ("Deployment", "kustomize-controller")
-    ]
+    (deployment,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == ("Deployment", "kustomize-controller")]
     return set(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
 
 

@@ -31,8 +31,7 @@ def options(run: Run) -> dict[str, Policy]:
     """What each object of a cluster was declared with; the Release has a test of its own."""
     found = {word: run.of("staging", word) for word in (*GITOPS, *MANAGED)}
     return {
-        word: (asked.import_id, asked.ignore_changes, run.annotations("staging", word))
-        for word, asked in found.items()
+        word: (asked.import_id, asked.ignore_changes, run.annotations("staging", word)) for word, asked in found.items()
     }
 
 
@@ -45,9 +44,7 @@ def policy(word: str, state: str) -> Policy:
 
 @pytest.mark.parametrize("state", VERDICTS)
 @pytest.mark.parametrize("word", GITOPS)
-def test_gitops_objects_follow_their_own_verdict(
-    checkout: Checkout, reader: Reader, word: str, state: str
-) -> None:
+def test_gitops_objects_follow_their_own_verdict(checkout: Checkout, reader: Reader, word: str, state: str) -> None:
     """Never forced; managed objects beside them are not touched by any verdict, always forced and never imported."""
     others = "adopted" if VERDICTS[state].is_ours_to_write else "ours"
     expected = {other: policy(other, others) for other in GITOPS} | {word: policy(word, state)}
@@ -69,9 +66,7 @@ def test_an_adopted_release_is_only_read(checkout: Checkout, reader: Reader, sta
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_an_unreadable_cluster_is_planned_without_touching_what_may_be_flux(
-    checkout: Checkout, stack: str
-) -> None:
+def test_an_unreadable_cluster_is_planned_without_touching_what_may_be_flux(checkout: Checkout, stack: str) -> None:
     """Nothing listens where the kubeconfigs point to."""
     run = checkout.run(stack, preview=True)
     for cluster in STACKS[stack]:

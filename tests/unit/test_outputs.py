@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet.resources import live
-from sandbox.registration import UNKNOWN, Secret
+from sandbox.program.registration import UNKNOWN, Secret
 from tests.checkout import STACKS, Checkout
 from tests.reader import ADOPTED, Reader, found
 
@@ -23,9 +23,7 @@ TENANTS = {
         ("production", "production", "latest-stable"),
     ],
 )
-def test_the_outputs_of_a_stack(
-    checkout: Checkout, reader: Reader, stack: str, environment: str, tag: str
-) -> None:
+def test_the_outputs_of_a_stack(checkout: Checkout, reader: Reader, stack: str, environment: str, tag: str) -> None:
     outputs = dict(checkout.run(stack).outputs)
     outputs.pop("onboarding")
     assert outputs == {

@@ -14,7 +14,7 @@ from fleet.manifests.delivery import tenant_resource_sets
 from fleet.manifests.instance import flux_instance
 from fleet.manifests.runtime import runtime_info, substituted
 from fleet.ownership import ABSENT, Verdict
-from sandbox.registration import UNKNOWN, Secret
+from sandbox.program.registration import UNKNOWN, Secret
 from tests.checkout import KIND, OBJECTS, ORDER, REPOSITORY, STACKS, Checkout, Run, label, label_of
 from tests.reader import ADOPTED, Reader, found
 from tests.recording import RecordingMonitor
@@ -181,9 +181,7 @@ def test_all_faults_of_both_files_are_told_at_once_before_anything_exists(
     checkout.change_fleet(tenants={"frontend": {"team": "wbe"}})
     monitor = RecordingMonitor()
     with pytest.raises(ConfigError) as raised:
-        checkout.run(
-            "production", monitor=monitor, without=["registryToken"], readyTimeout=9999, redyTimeout=5
-        )
+        checkout.run("production", monitor=monitor, without=["registryToken"], readyTimeout=9999, redyTimeout=5)
     told = raised.value.__cause__
     assert isinstance(told, RunError)
     assert str(told) == BAD_CONFIGURATION

@@ -112,9 +112,7 @@ def write_modules(root: Path) -> None:
         "operator/internal/web/server.go": 'Addr: fmt.Sprintf(":%d", port),',
         "operator/web/package.json": "{}",
         "kwok/kustomize/crd/bases/stages.yaml": CRD.format("stages.example.org"),
-        **{
-            f"kwok/kustomize/stage/{stage}/{Path(stage).name}.yaml": "kind: Stage\n" for stage in files.STAGES
-        },
+        **{f"kwok/kustomize/stage/{stage}/{Path(stage).name}.yaml": "kind: Stage\n" for stage in files.STAGES},
     }
     for name, text in write.items():
         path = root / name
@@ -161,9 +159,7 @@ def test_the_api_server_is_told_the_version_of_its_module() -> None:
     assert api_server.variables["k8s.io/component-base/version.gitMinor"] == minor
 
 
-def test_the_key_changes_with_content_names_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_key_changes_with_content_names_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "parts"
     shutil.copytree(recipe.folder(), folder, ignore=shutil.ignore_patterns("__pycache__"))
     committed = recipe.cache_key()
@@ -285,9 +281,7 @@ def test_a_second_build_at_once_waits_and_takes_what_the_first_made(machine: Mac
             fcntl.flock(held, fcntl.LOCK_UN)
 
         assert machine.build(finish_the_first) == first
-    assert [(step.state, step.note) for step in waits] == [
-        ("waiting", "process 4711 is building the same parts")
-    ]
+    assert [(step.state, step.note) for step in waits] == [("waiting", "process 4711 is building the same parts")]
     assert lock.read_text() == str(os.getpid())
     assert len(machine.built()) == len(recipe.binaries())
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from fleet.errors import ToolError
-from sandbox.credentials import IDENTITIES, ensure_credentials
-from sandbox.home import LOOPBACK, Home, check_ports, choose_ports, lock, open_home, read_json, write_file
+from sandbox.cluster.credentials import IDENTITIES, ensure_credentials
+from sandbox.cluster.home import LOOPBACK, Home, check_ports, choose_ports, lock, open_home, read_json, write_file
 
 
 @pytest.fixture
@@ -140,9 +140,7 @@ def test_credentials_that_were_cut_short_are_made_again(home: Home) -> None:
         ("etcd", "etcd", True),
     ],
 )
-def test_etcd_takes_only_a_client_certificate(
-    home: Home, server: str, client: str | None, accepted: bool
-) -> None:
+def test_etcd_takes_only_a_client_certificate(home: Home, server: str, client: str | None, accepted: bool) -> None:
     cluster = home.cluster("staging")
     ensure_credentials(cluster, api_port=1)
     keys = cluster.credentials

@@ -10,14 +10,14 @@ from typing import Any, Final, cast
 
 import pytest
 
-from sandbox import objects
 from sandbox.build import Parts
-from sandbox.cluster_api import ClusterApi
-from sandbox.credentials import ensure_credentials
-from sandbox.home import CLUSTER_PORTS, LOOPBACK, Home, choose_ports, open_home, read_json
-from sandbox.plan import Plan, read_plan, write_plan
-from sandbox.processes import Process, deployment_arguments, describe_processes
-from sandbox.watcher import Watcher
+from sandbox.cluster import objects
+from sandbox.cluster.cluster_api import ClusterApi
+from sandbox.cluster.credentials import ensure_credentials
+from sandbox.cluster.home import CLUSTER_PORTS, LOOPBACK, Home, choose_ports, open_home, read_json
+from sandbox.cluster.plan import Plan, read_plan, write_plan
+from sandbox.cluster.processes import Process, deployment_arguments, describe_processes
+from sandbox.cluster.watcher import Watcher
 
 CLUSTERS = ("staging", "production")
 
@@ -82,9 +82,7 @@ def test_no_two_processes_share_a_folder_or_log(processes: Mapping[str, Process]
 
 def test_the_clusters_share_no_port_but_the_registry(processes: Mapping[str, Process]) -> None:
     def ports(cluster: str) -> set[str]:
-        words = [
-            word for p in processes.values() if p.cluster == cluster for word in (*p.argv, *p.env.values())
-        ]
+        words = [word for p in processes.values() if p.cluster == cluster for word in (*p.argv, *p.env.values())]
         return {port for word in words for port in re.findall(r"(?:127\.0\.0\.1:|port=)([1-9]\d+)", word)}
 
     assert len(ports("staging")) == len(CLUSTER_PORTS)
@@ -97,9 +95,7 @@ def test_every_address_is_loopback(processes: Mapping[str, Process]) -> None:
         assert set(re.findall(r"https?://([^:/\s]+)", text)) <= {LOOPBACK, "kubernetes.default.svc"}
 
 
-def test_no_command_line_holds_a_token_or_key(
-    home: Home, plan: Plan, processes: Mapping[str, Process]
-) -> None:
+def test_no_command_line_holds_a_token_or_key(home: Home, plan: Plan, processes: Mapping[str, Process]) -> None:
     secrets = set()
     for name in plan.clusters:
         ensure_credentials(home.cluster(name), api_port=plan.ports[f"{name}/api"])
@@ -122,9 +118,7 @@ def test_the_users_environment_does_not_reach_a_process(
 
 
 def test_our_flags_come_after_those_of_the_deployment(processes: Mapping[str, Process]) -> None:
-    command = processes["staging/kustomize-controller"].command(
-        ["--requeue-dependency=30s", "--concurrent=10"]
-    )
+    command = processes["staging/kustomize-controller"].command(["--requeue-dependency=30s", "--concurrent=10"])
     assert command[0] == "/parts/kustomize_controller"
     assert command.index("--requeue-dependency=30s") < command.index("--requeue-dependency=1s")
     assert "--concurrent=10" in command

@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from fleet.errors import ToolError
-from sandbox import registry
-from sandbox.registry import LAYER_TYPE, MANIFEST_TYPE, make_artifact, push, read_folder
+from sandbox.sources import registry
+from sandbox.sources.registry import LAYER_TYPE, MANIFEST_TYPE, make_artifact, push, read_folder
 from tests.fake_registry import FakeRegistry, connect, sha256
 
 FILES = {"b/two.yaml": b"2", "a.yaml": b"1"}

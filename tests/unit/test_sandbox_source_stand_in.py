@@ -12,10 +12,10 @@ import httpx2
 import pytest
 
 from fleet.names import ANNOTATION_RECONCILE_AT
-from sandbox.artifact_server import KEEP, ArtifactStore, serve
-from sandbox.registry import push
-from sandbox.source_kinds import OciRepository, is_local
-from sandbox.source_stand_in import StandIn
+from sandbox.sources.artifact_server import KEEP, ArtifactStore, serve
+from sandbox.sources.kinds import OciRepository, is_local
+from sandbox.sources.registry import push
+from sandbox.sources.stand_in import StandIn
 from tests.fake_registry import FakeRegistry, connect
 
 URL = "oci://127.0.0.1:5000/acme/fleet"
@@ -157,9 +157,7 @@ def test_a_missing_tag_that_comes_makes_the_source_ready(scene: Scene) -> None:
     assert scene.cluster.ready()[0] == "True"
 
 
-def test_a_registry_that_is_away_is_reported_and_recovers(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_registry_that_is_away_is_reported_and_recovers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.push()
     scene.look()
     with monkeypatch.context() as patch:

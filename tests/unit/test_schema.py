@@ -97,9 +97,7 @@ def test_the_complete_fleet_has_every_key() -> None:
 
 def keys_of(value: Any, known: set[str], path: str = "") -> Iterator[str]:
     yield path
-    entries = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
         below = f"{path}.{key}"
         yield from keys_of(entry, known, below if below in known else f"{path}.*")

@@ -17,7 +17,7 @@ from pulumi import runtime
 from pulumi.config import ConfigMissingError
 
 from fleet.errors import ConfigError, FleetError, Problem, ToolError
-from sandbox.registration import UNKNOWN, Answer, Registration, Secret
+from sandbox.program.registration import UNKNOWN, Answer, Registration, Secret
 from tests.programs import URN, Program
 from tests.recording import RecordingMonitor
 
@@ -48,9 +48,7 @@ def test_runs_do_not_see_each_other(tmp_path: Path) -> None:
     """Configuration, exports and root stack of a run are gone when it ends, also after a failed one."""
     first = Program(tmp_path, 'pulumi.export("a", pulumi.Config().require("a"))')
     assert first.run(RecordingMonitor(), config={"fleet:a": "1"}) == {"a": "1"}
-    second = Program(
-        tmp_path / "second", 'return {"a": pulumi.Config().get("a"), "stack": pulumi.get_stack()}'
-    )
+    second = Program(tmp_path / "second", 'return {"a": pulumi.Config().get("a"), "stack": pulumi.get_stack()}')
     with pytest.raises(ConfigMissingError):
         first.run(RecordingMonitor())
     assert second.run(RecordingMonitor(), stack="other") == {"stack": "other"}
@@ -71,9 +69,7 @@ def test_a_root_stack_of_the_caller_is_no_hindrance(tmp_path: Path) -> None:
 
 def test_secret_keys_of_the_configuration_are_known(tmp_path: Path) -> None:
     """The SDK warns a program that reads such a key in clear."""
-    program = Program(
-        tmp_path, 'return {k: pulumi.runtime.is_config_secret(f"fleet:{k}") for k in ("a", "b")}'
-    )
+    program = Program(tmp_path, 'return {k: pulumi.runtime.is_config_secret(f"fleet:{k}") for k in ("a", "b")}')
     config = {"fleet:a": "1", "fleet:b": "2"}
     assert program.run(RecordingMonitor(), config=config, secrets=["fleet:a"]) == {"a": True, "b": False}
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from fleet.errors import ClusterError, ConfigError
-from sandbox.registration import Secret, reveal
+from sandbox.program.registration import Secret, reveal
 from tests.checkout import KIND, REGISTRY_TOKEN, STACKS, Checkout, kubeconfig_token
 from tests.kubernetes_api import serve
 from tests.reader import ADOPTED, Reader, found

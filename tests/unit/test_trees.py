@@ -116,17 +116,13 @@ def test_each_artifact_has_the_folders_that_the_resource_sets_apply(case: str) -
         for name in workloads:
             for environment in fleet.overlays:
                 folders = [PurePosixPath(p.replace("<< inputs.environment >>", environment)) for p in paths]
-                assert {
-                    f"{repository}/components/{name}/{f}/kustomization.yaml" for f in folders
-                } <= tree.keys()
+                assert {f"{repository}/components/{name}/{f}/kustomization.yaml" for f in folders} <= tree.keys()
 
 
 @each_case
 def test_the_fleet_repository_has_a_folder_for_each_cluster_and_one_for_the_tenants(case: str) -> None:
     fleet = load_case(case)
-    folders = {
-        str(PurePosixPath(path).parents[-3]) for path in fleet_tree(fleet) if path.startswith("clusters")
-    }
+    folders = {str(PurePosixPath(path).parents[-3]) for path in fleet_tree(fleet) if path.startswith("clusters")}
     assert folders == {f"clusters/{name}" for name in fleet.clusters}
     assert {p for p in fleet_tree(fleet) if p.startswith("tenants")} == {
         f"tenants/{name}.yaml" for name in ("policies", "infra", "apps")
@@ -136,9 +132,7 @@ def test_the_fleet_repository_has_a_folder_for_each_cluster_and_one_for_the_tena
 def test_an_update_cluster_does_not_keep_the_operator_up_to_date() -> None:
     """It has no helm-controller, so the ResourceSet would wait for ever; and it lives for one run (Q2)."""
     tree = fleet_tree(load_case("complete"))
-    files = sorted(
-        path.removeprefix("clusters/update/") for path in tree if path.startswith("clusters/update/")
-    )
+    files = sorted(path.removeprefix("clusters/update/") for path in tree if path.startswith("clusters/update/"))
     assert files == ["automation.yaml", "flux-system/flux-instance.yaml", "flux-system/runtime-info.yaml"]
     instance = yaml.safe_load(tree["clusters/update/flux-system/flux-instance.yaml"])
     assert "helm-controller" not in instance["spec"]["components"]
@@ -185,18 +179,14 @@ def built(fleet: Fleet, tmp_path: Path, parts: Parts) -> Mapping[str, list[Any]]
 
 
 @pytest.mark.sandbox
-def test_every_overlay_adds_the_values_of_its_environment(
-    fleet: Fleet, built: Mapping[str, list[Any]]
-) -> None:
+def test_every_overlay_adds_the_values_of_its_environment(fleet: Fleet, built: Mapping[str, list[Any]]) -> None:
     for folder, workloads in (("infra", fleet.components), ("apps", fleet.tenants)):
         for name, workload in workloads.items():
             for environment in fleet.overlays:
                 step = "controllers/" if folder == "infra" else ""
                 objects = built[f"{folder}/components/{name}/{step}{environment}"]
                 values = {
-                    o["metadata"]["name"]: o["spec"].get("values", {})
-                    for o in objects
-                    if o["kind"] == "HelmRelease"
+                    o["metadata"]["name"]: o["spec"].get("values", {}) for o in objects if o["kind"] == "HelmRelease"
                 }
                 assert values == {
                     release: merge(spec.values, spec.environments.get(environment, {}))
@@ -211,8 +201,7 @@ def test_every_overlay_adds_to_the_custom_resources_without_renaming_them(
     for name, component in fleet.components.items():
         for environment in fleet.overlays:
             wanted = [
-                merge(config.base, config.environments.get(environment, {}))
-                for config in component.configs.values()
+                merge(config.base, config.environments.get(environment, {})) for config in component.configs.values()
             ]
             assert built[f"infra/components/{name}/configs/{environment}"] == wanted
 
@@ -222,9 +211,7 @@ def test_the_operators_values_become_the_config_map_that_its_release_reads(
     fleet: Fleet, built: Mapping[str, list[Any]]
 ) -> None:
     for cluster in (name for name in fleet.clusters if fleet.environment_of(name).role == "fleet"):
-        objects = {
-            (o["kind"], o["metadata"]["name"]): o for o in built[f"fleet/clusters/{cluster}/flux-system"]
-        }
+        objects = {(o["kind"], o["metadata"]["name"]): o for o in built[f"fleet/clusters/{cluster}/flux-system"]}
         values = objects["ConfigMap", "flux-operator-values"]
         assert values["metadata"]["labels"] == {"reconcile.fluxcd.io/watch": "Enabled"}
         assert values["metadata"]["namespace"] == "flux-system"

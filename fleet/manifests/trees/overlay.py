@@ -31,9 +31,7 @@ def release_files(folder: str, releases: Mapping[str, Release], environments: It
         yield f"{folder}/base/{name}.yaml", (chart_source(name, release), helm_release(name, release))
     for environment in environments:
         values = {
-            name: spec.environments[environment]
-            for name, spec in releases.items()
-            if environment in spec.environments
+            name: spec.environments[environment] for name, spec in releases.items() if environment in spec.environments
         }
         yield (
             f"{folder}/{environment}/kustomization.yaml",
@@ -50,9 +48,7 @@ def config_files(folder: str, configs: Mapping[str, Config], environments: Itera
         yield f"{folder}/base/{name}.yaml", config.base
     for environment in environments:
         patches = {
-            name: spec.environments[environment]
-            for name, spec in configs.items()
-            if environment in spec.environments
+            name: spec.environments[environment] for name, spec in configs.items() if environment in spec.environments
         }
         yield (
             f"{folder}/{environment}/kustomization.yaml",

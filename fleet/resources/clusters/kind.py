@@ -31,8 +31,6 @@ def make_kind(name: str, source: KindCluster) -> clusters.Cluster:
         delete=DELETE,
         environment={"KIND_NAME": name, "KIND_IMAGE": source.node_image or ""},
         logging=command.local.Logging.NONE,
-        opts=pulumi.ResourceOptions(
-            provider=command.Provider(f"{name}-kind"), additional_secret_outputs=["stdout"]
-        ),
+        opts=pulumi.ResourceOptions(provider=command.Provider(f"{name}-kind"), additional_secret_outputs=["stdout"]),
     )
     return clusters.Cluster(kubeconfig=pulumi.Output.secret(cluster.stdout), made_by=cluster)

@@ -1,7 +1,7 @@
 """Waits until an object says of itself what the program asked for, and stops early with the cause where it cannot heal.
 
 `pulumi.com/waitFor` of the real provider waits its full time and then says only "timed out"; here the object's own
-message is the error. Called by `sandbox.apply`. Left out on purpose: waiting without being asked to, and JSONPath
+message is the error. Called by `apply`. Left out on purpose: waiting without being asked to, and JSONPath
 beyond plain field names.
 """
 
@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from fleet.errors import ClusterError, Problem, ToolError
 from fleet.names import ANNOTATION_RECONCILE_AT
-from sandbox.api import POLL, Api, Object, Ref
-from sandbox.fields import look
+from sandbox.program.api import POLL, Api, Object, Ref
+from sandbox.program.fields import look
 
 TERMINAL: Final = frozenset({"ArtifactFailed", "BuildFailed", "AuthenticationFailed"})
 """Reasons of Ready=False that Flux gives for what only a change of the input can cure."""
@@ -92,9 +92,7 @@ def wait(
     told = ""
     while not all(check.met(live) for check in checks):
         # A failure from before this run counts only after the controller has looked again.
-        if (cause := stuck(live)) and (
-            not asked or look(live, ("status", "lastHandledReconcileAt")) == asked
-        ):
+        if (cause := stuck(live)) and (not asked or look(live, ("status", "lastHandledReconcileAt")) == asked):
             raise ClusterError(
                 [Problem(str(ref), f"it cannot become ready: {cause}", "correct the cause and run again")]
             )
@@ -104,9 +102,7 @@ def wait(
             wanted = ", ".join(f"`{check.text}`" for check in checks)
             raise ClusterError([Problem(str(ref), f"{wanted} not met after {seconds:g} s; last: {news}")])
         if api.stopped.wait(POLL):
-            raise ToolError(
-                [Problem(str(ref), "interrupted while waiting", "run again, it goes on from here")]
-            )
+            raise ToolError([Problem(str(ref), "interrupted while waiting", "run again, it goes on from here")])
         live = _present(api, ref)
     return live
 

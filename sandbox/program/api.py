@@ -1,6 +1,6 @@
 """A Kubernetes API server over plain HTTP: find a kind, get, list, apply, and say in words why it refused.
 
-Used by `sandbox.apply`, `sandbox.conditions` and `sandbox.helm`, one `Api` a provider, from many threads at once.
+Used by `apply`, `conditions` and `helm`, one `Api` a provider, from many threads at once.
 lightkube gives the connection (kubeconfig, certificates); its typed client is left out because the monitor must see
 exactly what the server says: managers and fields of a conflict, resourceVersion, managedFields.
 """
@@ -39,9 +39,7 @@ class Ref:
     namespace: str = ""
 
     def __str__(self) -> str:
-        return (
-            f"{self.kind} `{self.namespace}/{self.name}`" if self.namespace else f"{self.kind} `{self.name}`"
-        )
+        return f"{self.kind} `{self.namespace}/{self.name}`" if self.namespace else f"{self.kind} `{self.name}`"
 
 
 class Refusal(ClusterError):
@@ -88,9 +86,7 @@ class Api:
 
     def secrets(self, namespace: str, labels: str) -> list[Object]:
         """The Secrets of a namespace that match a label selector."""
-        answer = self._send(
-            "GET", f"/api/v1/namespaces/{namespace}/secrets", params={"labelSelector": labels}
-        )
+        answer = self._send("GET", f"/api/v1/namespaces/{namespace}/secrets", params={"labelSelector": labels})
         return list(answer["items"])
 
     def list_all(self, api_version: str, plural: str) -> list[Object]:
@@ -119,9 +115,7 @@ class Api:
             if (api_version, kind) in self._kinds:
                 break
             if time.monotonic() > deadline or self.stopped.wait(POLL):
-                hint = (
-                    "what brings its CustomResourceDefinition must be applied before: add it to `depends_on`"
-                )
+                hint = "what brings its CustomResourceDefinition must be applied before: add it to `depends_on`"
                 raise ClusterError([Problem(kind, f"`{api_version}` does not serve `{kind}`", hint)])
         return self._kinds[api_version, kind]
 
@@ -151,9 +145,7 @@ class Api:
         try:
             for _ in range(BUSY_TRIES):
                 answer = self._client.request(method, path, **request)
-                if answer.status_code != 429 or self.stopped.wait(
-                    float(answer.headers.get("Retry-After", 1))
-                ):
+                if answer.status_code != 429 or self.stopped.wait(float(answer.headers.get("Retry-After", 1))):
                     break
         except httpx2.HTTPError as error:
             problem = Problem(self.address, f"no answer from the API server: {error}", "is it up?")
@@ -176,9 +168,7 @@ def _connect(kubeconfig: str) -> httpx2.Client:
         # An HTTP proxy of the environment must not come between us and a loopback address.
         return Client(config, ConnectionParams(timeout=httpx2.Timeout(30), trust_env=False))
     except Exception:  # noqa: BLE001 - whatever is wrong with it, it must not be shown
-        raise ClusterError(
-            [Problem("kubeconfig", "it cannot be read", "give the text of a kubeconfig file")]
-        ) from None
+        raise ClusterError([Problem("kubeconfig", "it cannot be read", "give the text of a kubeconfig file")]) from None
 
 
 def _group_path(api_version: str) -> str:

@@ -1,6 +1,6 @@
 """Runs the helm binary: one at a time for each release, with nothing of the user's, and no secret in sight.
 
-Called by `sandbox.helm`. Values and kubeconfig go by files that only we can read, never by argument or environment.
+Called by `helm`. Values and kubeconfig go by files that only we can read, never by argument or environment.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import IO, Final
 
 from fleet.errors import Problem, ToolError
-from sandbox.api import POLL
-from sandbox.home import make_folder
+from sandbox.cluster.home import make_folder
+from sandbox.program.api import POLL
 
 GRACE_SECONDS: Final = 30
 """What helm gets on top of its own time-out before it is ended."""
@@ -44,9 +44,7 @@ class Helm:
         with path.open("w") as file:
             while not _is_ours(file):
                 if time.monotonic() > deadline or self.stopped.wait(POLL):
-                    problem = Problem(
-                        release, "an earlier helm is still at work on it", "run again when it has ended"
-                    )
+                    problem = Problem(release, "an earlier helm is still at work on it", "run again when it has ended")
                     raise ToolError([problem])
             yield Turn(helm=self, namespace=namespace, seconds=seconds, lock=file.fileno())
 
@@ -79,9 +77,7 @@ class Turn:
                 errors = self._await(process)
         if process.returncode:
             last = (errors.strip().splitlines() or ["no message"])[-1]
-            raise ToolError(
-                [Problem(f"helm {arguments[0]}", last.removeprefix("Error: "), "the next run tries again")]
-            )
+            raise ToolError([Problem(f"helm {arguments[0]}", last.removeprefix("Error: "), "the next run tries again")])
 
     def _await(self, process: subprocess.Popen[str]) -> str:
         """Standard error of `process`, which is ended when the run is interrupted or its time is over."""

@@ -1,6 +1,6 @@
 """One resource as the program declared it, and the answer to it, in plain data instead of protobuf.
 
-Made by `sandbox.seam` from the SDK's requests, read by `sandbox.monitor` and by the recording monitor of the tests.
+Made by `seam` from the SDK's requests, read by `monitor` and by the recording monitor of the tests.
 Left out on purpose: assets and archives, which no resource of the program takes.
 """
 
@@ -98,9 +98,7 @@ def from_register(urn: str, request: proto.RegisterResourceRequest) -> Registrat
         provider=request.provider,
         providers=dict(request.providers),
         dependencies=frozenset(request.dependencies),
-        property_dependencies={
-            key: frozenset(value.urns) for key, value in request.propertyDependencies.items()
-        },
+        property_dependencies={key: frozenset(value.urns) for key, value in request.propertyDependencies.items()},
         protect=request.protect if request.HasField("protect") else None,
         retain_on_delete=request.retainOnDelete if request.HasField("retainOnDelete") else None,
         delete_before_replace=request.deleteBeforeReplace if request.deleteBeforeReplaceDefined else None,

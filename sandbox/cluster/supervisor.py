@@ -1,6 +1,6 @@
 """Keeps the processes of a sandbox running: one background process that owns all the others.
 
-`python -m sandbox.supervisor <folder>`, started and stopped by `sandbox.control`. Ten times a second it compares what
+`python -m sandbox.cluster.supervisor <folder>`, started and stopped by `control`. Ten times a second it compares what
 runs with what should: starts each process after those it needs, restarts what died, replaces what is out of date, and
 writes every change to `state.json`. What it knows of a cluster it has from that cluster's `watcher`.
 Left out on purpose: what to run (`processes`), which objects (`objects`), ending what a killed supervisor left behind
@@ -23,11 +23,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal
 
-from sandbox.cluster_api import ClusterApi
-from sandbox.home import LOOPBACK, MARKER, Home, lock, make_folder, write_file, write_json
-from sandbox.plan import read_plan
-from sandbox.processes import Process, describe_processes
-from sandbox.watcher import Watcher, tell
+from sandbox.cluster.cluster_api import ClusterApi
+from sandbox.cluster.home import LOOPBACK, MARKER, Home, lock, make_folder, write_file, write_json
+from sandbox.cluster.plan import read_plan
+from sandbox.cluster.processes import Process, describe_processes
+from sandbox.cluster.watcher import Watcher, tell
 
 Phase = Literal["waiting", "starting", "ready", "stopping", "failed"]
 

@@ -1,7 +1,7 @@
 """Applies each resource of the program as it is registered, where no Pulumi engine is at hand; for the sandbox only.
 
 `ApplyMonitor` knows the order, the options and the failures; what makes one resource real is a `Cluster`, opened for
-each kubernetes provider of the program (`sandbox.apply.KubernetesCluster`; the unit tests bring one of their own).
+each kubernetes provider of the program (`apply.KubernetesCluster`; the unit tests bring one of their own).
 
 What it cannot do, and says to whoever asks: it keeps no state, so it shows no diff, refreshes nothing, plans no
 deletion. An object that left the program stays on the cluster; `make down` takes the whole cluster away. `protect` and
@@ -18,8 +18,8 @@ from typing import Any, Final, Literal, Protocol, Self
 from pulumi import runtime
 
 from fleet.errors import FleetError, Problem, ToolError
-from sandbox.registration import UNKNOWN, Answer, Registration, Secret, reveal
-from sandbox.seam import Monitor
+from sandbox.program.registration import UNKNOWN, Answer, Registration, Secret, reveal
+from sandbox.program.seam import Monitor
 
 PROVIDER: Final = "pulumi:providers:kubernetes"
 PROVIDERS: Final = "pulumi:providers:"
@@ -64,9 +64,7 @@ class Cluster(Protocol):
 class ApplyMonitor(Monitor):
     """Serves one run; `report` hears once of every resource but components and opened providers, as they end."""
 
-    def __init__(
-        self, open_cluster: Callable[[Mapping[str, Any]], Cluster], report: Callable[[Outcome], None]
-    ) -> None:
+    def __init__(self, open_cluster: Callable[[Mapping[str, Any]], Cluster], report: Callable[[Outcome], None]) -> None:
         super().__init__()
         self._open_cluster = open_cluster
         self._report = report
@@ -112,9 +110,7 @@ class ApplyMonitor(Monitor):
             return self._fail(asked, error.problems)
         except Exception as error:  # noqa: BLE001 - a defect must fail its own resource only, and be told
             text = f"{type(error).__name__}: {error}"
-            return self._fail(
-                asked, [Problem(asked.label, text, "a defect of the sandbox; please report it")]
-            )
+            return self._fail(asked, [Problem(asked.label, text, "a defect of the sandbox; please report it")])
         self._tell(made.kind, asked)
         return Answer(id=made.id, outputs=made.outputs)
 

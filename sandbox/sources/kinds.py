@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from fleet.names import ANNOTATION_RECONCILE_AT
-from sandbox.registry import MANIFEST_TYPE
+from sandbox.sources.registry import MANIFEST_TYPE
 
 if TYPE_CHECKING:
     import httpx2
@@ -65,9 +65,7 @@ class OciRepository:
         if digest := ref.get("digest"):
             return str(digest)
         if "semver" in ref:
-            raise Unavailable(
-                "Unsupported", f"`ref.semver` of `{spec['url']}`: only tags and digests are resolved"
-            )
+            raise Unavailable("Unsupported", f"`ref.semver` of `{spec['url']}`: only tags and digests are resolved")
         tag = ref.get("tag", "latest")
         answer = self._ask("HEAD", _manifest_url(spec, tag), what=f"tag `{tag}` of `{spec['url']}`")
         return f"{tag}@{answer.headers['Docker-Content-Digest']}"
@@ -86,9 +84,7 @@ class OciRepository:
         try:
             answer = self._client.request(method, url, headers={"Accept": MANIFEST_TYPE})
         except httpx2.HTTPError as error:
-            raise Unavailable(
-                "OCIArtifactPullFailed", f"{what}: the registry does not answer ({error})"
-            ) from error
+            raise Unavailable("OCIArtifactPullFailed", f"{what}: the registry does not answer ({error})") from error
         if answer.status_code == 404:
             raise Unavailable("OCIArtifactPullFailed", f"{what} is not in the registry; was it pushed?")
         if not answer.is_success:
@@ -120,9 +116,7 @@ def report_failed(source: Mapping[str, Any], why: Unavailable, now: str) -> dict
     return _report(source, {"Ready": "False"}, why.reason, f"stand-in: {why}", now)
 
 
-def _report(
-    source: Mapping[str, Any], types: Mapping[str, str], reason: str, message: str, now: str
-) -> dict[str, Any]:
+def _report(source: Mapping[str, Any], types: Mapping[str, str], reason: str, message: str, now: str) -> dict[str, Any]:
     metadata = source["metadata"]
     before = {condition["type"]: condition for condition in source.get("status", {}).get("conditions") or ()}
     conditions = []

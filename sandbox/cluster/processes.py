@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 
 from fleet.names import FLUX_NAMESPACE, OPERATOR
 from sandbox.build import Parts
-from sandbox.credentials import SERVICE_NETWORK
-from sandbox.home import CLUSTER_PORTS, LOOPBACK, ClusterHome, Home
+from sandbox.cluster.credentials import SERVICE_NETWORK
+from sandbox.cluster.home import CLUSTER_PORTS, LOOPBACK, ClusterHome, Home
 
 Signal = Literal["started", "listening", "answering"]
 """When a process counts as ready: it runs; its port accepts; its API server says `readyz`."""
@@ -239,8 +239,8 @@ class _Cluster:
         ]
         return self._process(
             "source-stand-in",
-            [sys.executable, "-m", "sandbox.source_stand_in", *flags],
-            env={"PYTHONPATH": str(Path(__file__).resolve().parent.parent)},
+            [sys.executable, "-m", "sandbox.sources.stand_in", *flags],
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
             after=self._named("kube-apiserver"),
             ready="listening",
             port=self.ports["sources"],
@@ -273,9 +273,7 @@ class _Cluster:
     def _client(self, name: str, argv: Sequence[object]) -> Process:
         return self._process(name, argv, after=self._named("kube-apiserver"))
 
-    def _controller(
-        self, name: str, argv: Sequence[object], env: Mapping[str, str], **settings: Any
-    ) -> Process:
+    def _controller(self, name: str, argv: Sequence[object], env: Mapping[str, str], **settings: Any) -> Process:
         """The host's copy of the Deployment `name`, with the identity of the ServiceAccount of that name."""
         own = {"KUBECONFIG": str(self.folder.kubeconfig_of(name)), "RUNTIME_NAMESPACE": FLUX_NAMESPACE}
         return self._process(

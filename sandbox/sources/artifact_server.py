@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
-from sandbox.home import LOOPBACK, write_file
+from sandbox.cluster.home import LOOPBACK, write_file
 
 KEEP: Final = 2
 """Files a source: the newest, and the one that somebody may be downloading."""
@@ -33,9 +33,7 @@ class ArtifactStore:
         """Stores a file and drops all but the newest of its source."""
         file = self.folder / path
         write_file(file, packed)
-        for old in sorted(file.parent.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True)[
-            KEEP:
-        ]:
+        for old in sorted(file.parent.iterdir(), key=lambda entry: entry.stat().st_mtime, reverse=True)[KEEP:]:
             old.unlink()
 
     def get(self, path: str) -> bytes | None:

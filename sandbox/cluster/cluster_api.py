@@ -1,7 +1,7 @@
 """The few questions that the supervisor asks an API server, over one connection.
 
-Called by `supervisor` alone. `sandbox.api` is for the monitor, which wants to know of each refusal; here an answer
-that does not come is asked for again a second later, and `readyz` and discovery are asked for, not objects.
+Called by `watcher` and `supervisor` alone. `sandbox.program.api` is for the monitor, which wants to know of each
+refusal; here an answer that does not come is asked for again a second later, and mostly discovery is asked for.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class ClusterApi:
         path = f"/apis/apps/v1/namespaces/{FLUX_NAMESPACE}/deployments"
         answer = self._client.get(path, params={"resourceVersion": "0"})
         items = answer.raise_for_status().json()["items"]
-        return {
-            item["metadata"]["name"]: item for item in items if "deletionTimestamp" not in item["metadata"]
-        }
+        return {item["metadata"]["name"]: item for item in items if "deletionTimestamp" not in item["metadata"]}
 
 
 def _connect(kubeconfig: Path) -> httpx2.Client:

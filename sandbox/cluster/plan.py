@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.build import Parts
-from sandbox.home import Home, read_json, write_json
+from sandbox.cluster.home import Home, read_json, write_json
 
 
 def _hash_code() -> str:
+    """Of the packages that run in the background: what runs is started anew when they change."""
     total = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        total.update(path.name.encode() + path.read_bytes())
+    package = Path(__file__).parent
+    for folder in (package, package.with_name("sources")):
+        for path in sorted(folder.glob("*.py")):
+            total.update(path.name.encode() + path.read_bytes())
     return total.hexdigest()
 
 

@@ -1,6 +1,6 @@
 """Pure functions on parts of Kubernetes objects: paths of `ignoreChanges`, what a manager owns, what differs.
 
-Called by `sandbox.apply`. Left out on purpose: wildcards and list indexes in paths, which no resource here uses.
+Called by `apply`. Left out on purpose: wildcards and list indexes in paths, which no resource here uses.
 """
 
 from __future__ import annotations
@@ -27,9 +27,7 @@ def parse_path(text: str) -> FieldPath:
         steps.append(match["word"] or match["quoted"])
         position = match.end()
     if not steps or position != len(text):
-        raise ToolError(
-            [Problem(text, "the sandbox cannot ignore this path", "name object fields only, as in `spec`")]
-        )
+        raise ToolError([Problem(text, "the sandbox cannot ignore this path", "name object fields only, as in `spec`")])
     return tuple(steps)
 
 
@@ -61,9 +59,7 @@ def _drop(value: dict[str, Any], path: FieldPath) -> None:
 def contains(live: Any, wanted: Any) -> bool:
     """Whether every field of `wanted` is in `live` with that value; what only `live` has does not count."""
     if isinstance(wanted, Mapping):
-        return isinstance(live, Mapping) and all(
-            contains(live.get(key), item) for key, item in wanted.items()
-        )
+        return isinstance(live, Mapping) and all(contains(live.get(key), item) for key, item in wanted.items())
     if isinstance(wanted, list):
         same_length = isinstance(live, list) and len(live) == len(wanted)
         return same_length and all(contains(a, b) for a, b in zip(live, wanted, strict=True))

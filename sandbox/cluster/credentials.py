@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from fleet.names import FLUX_NAMESPACE, OPERATOR
-from sandbox.home import LOOPBACK, ClusterHome, write_file
+from sandbox.cluster.home import LOOPBACK, ClusterHome, write_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey as PrivateKey
@@ -141,9 +141,7 @@ class _Authority:
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         return self._certify(subject, key, extensions), _private_pem(key)
 
-    def _certify(
-        self, subject: Name, key: PrivateKey, extensions: Iterable[tuple[ExtensionType, bool]]
-    ) -> bytes:
+    def _certify(self, subject: Name, key: PrivateKey, extensions: Iterable[tuple[ExtensionType, bool]]) -> bytes:
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fleet.errors import Problem, ToolError
-from sandbox.credentials import ensure_credentials
-from sandbox.home import MARKER, Home, check_ports, choose_ports, read_json
-from sandbox.plan import Plan, read_plan, write_plan
+from sandbox.cluster.credentials import ensure_credentials
+from sandbox.cluster.home import MARKER, Home, check_ports, choose_ports, read_json
+from sandbox.cluster.plan import Plan, read_plan, write_plan
 from sandbox.progress import Progress, Step
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SUPERVISOR: Final = "sandbox.supervisor"
+CODE: Final = Path(__file__).resolve().parents[2]
+"""Where the packages are imported from, wherever the process is started."""
+SUPERVISOR: Final = "sandbox.cluster.supervisor"
 START_PATIENCE: Final = 120.0
 STOP_PATIENCE: Final = 30.0
 """Three rows of processes, five seconds of grace for each, and a reserve."""
@@ -115,13 +117,10 @@ def stop(home: Home, *, progress: Progress = lambda _: None) -> bool:
 
 def _launch(home: Home) -> subprocess.Popen[bytes]:
     """The supervisor, detached: it outlives this terminal and its Ctrl-C."""
-    package = Path(__file__).resolve().parent
-    with os.fdopen(
-        os.open(home.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab"
-    ) as log:
+    with os.fdopen(os.open(home.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", SUPERVISOR, str(home.root)],
-            env={**os.environ, "PYTHONPATH": str(package.parent), MARKER: str(home.root)},
+            env={**os.environ, "PYTHONPATH": str(CODE), MARKER: str(home.root)},
             cwd=home.root,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -130,9 +129,7 @@ def _launch(home: Home) -> subprocess.Popen[bytes]:
         )
 
 
-def _await_answers(
-    home: Home, plan: Plan, launched: subprocess.Popen[bytes] | None, progress: Progress
-) -> None:
+def _await_answers(home: Home, plan: Plan, launched: subprocess.Popen[bytes] | None, progress: Progress) -> None:
     needed = [
         "registry",
         *(f"{name}/{part}" for name in plan.clusters for part in ("etcd", "kube-apiserver")),

@@ -1,6 +1,6 @@
 """Makes a `helm.sh/v3:Release` real with the helm binary, so that helm-controller or a person can take it over later.
 
-Called by `sandbox.apply`. What is deployed is read from Helm's own Secrets on the cluster, so a run that changes
+Called by `apply`. What is deployed is read from Helm's own Secrets on the cluster, so a run that changes
 nothing starts no helm at all. Left out on purpose: importing a Release (the real provider writes a revision then; the
 program takes it over with `.get`), chart repositories, provenance, values from files.
 """
@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from fleet.errors import ClusterError, Problem, ToolError
-from sandbox.api import Api
-from sandbox.helm_command import Helm, Turn
-from sandbox.monitor import Applied, Kind
-from sandbox.registration import Registration, reveal
+from sandbox.program.api import Api
+from sandbox.program.helm_command import Helm, Turn
+from sandbox.program.monitor import Applied, Kind
+from sandbox.program.registration import Registration, reveal
 
 RELEASE: Final = "kubernetes:helm.sh/v3:Release"
 TIMEOUT_SECONDS: Final = 300
@@ -35,9 +35,7 @@ FLAGS: Final = {
     "disableWebhooks": "--no-hooks",
     "forceUpdate": "--force",
 }
-INPUTS: Final = frozenset(
-    {"chart", "version", "name", "namespace", "values", "skipAwait", "timeout", "compat", *FLAGS}
-)
+INPUTS: Final = frozenset({"chart", "version", "name", "namespace", "values", "skipAwait", "timeout", "compat", *FLAGS})
 LOOPBACK: Final = ("oci://127.0.0.1:", "oci://localhost:", "oci://[::1]:")
 
 
@@ -94,9 +92,7 @@ class Releases:
         history = self.history(name, namespace or "default")
         if not history:
             raise ClusterError([Problem(asked.read_id, "no such Helm release, so it cannot be read")])
-        return Applied(
-            kind="read", id=asked.read_id, outputs=_outputs(name, namespace or "default", history[-1])
-        )
+        return Applied(kind="read", id=asked.read_id, outputs=_outputs(name, namespace or "default", history[-1]))
 
     def install(self, asked: Registration) -> Applied:
         """Install or upgrade, unless what is deployed is already what is asked for."""
@@ -138,9 +134,7 @@ def parse(asked: Registration) -> Wanted:
             [Problem("import_", "importing a Release writes a revision", "take it over with `Release.get`")]
         )
     if unknown := sorted(inputs.keys() - INPUTS):
-        raise ToolError(
-            [Problem(key, "the sandbox cannot honour this input of a Release") for key in unknown]
-        )
+        raise ToolError([Problem(key, "the sandbox cannot honour this input of a Release") for key in unknown])
     if not inputs.get("name"):
         raise ToolError([Problem("name", "is not set", "the sandbox keeps no state for generated names")])
     flags = [flag for key, flag in FLAGS.items() if inputs.get(key)]
@@ -169,9 +163,7 @@ def _chart_identity(chart: str, version: str) -> tuple[str, str]:
         text = Path(path, "Chart.yaml").read_bytes()
     else:
         with tarfile.open(path) as archive:
-            member = next(
-                m for m in archive.getmembers() if m.name.count("/") == 1 and m.name.endswith("/Chart.yaml")
-            )
+            member = next(m for m in archive.getmembers() if m.name.count("/") == 1 and m.name.endswith("/Chart.yaml"))
             file = archive.extractfile(member)
             text = file.read() if file else b""
     described = yaml.safe_load(text)

@@ -1,6 +1,6 @@
 """A stand-in for source-controller, which cannot be built from what is public: serves local sources to Flux.
 
-`python -m sandbox.source_stand_in`, run by the supervisor with the identity of source-controller. It follows the
+`python -m sandbox.sources.stand_in`, run by the supervisor with the identity of source-controller. It follows the
 source objects of the cluster, asks every two seconds what they point at, serves the content over HTTP on loopback,
 and writes the status that source-controller would; its messages begin with `stand-in:`.
 Left out on purpose: signatures, pull secrets, intervals, semver; and sources that are not on loopback (KWOK's).
@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sandbox.artifact_server import ArtifactStore, serve
-from sandbox.home import LOOPBACK
-from sandbox.source_kinds import OciRepository, SourceKind, Unavailable, is_local, report_failed, report_ready
+from sandbox.cluster.home import LOOPBACK
+from sandbox.sources.artifact_server import ArtifactStore, serve
+from sandbox.sources.kinds import OciRepository, SourceKind, Unavailable, is_local, report_failed, report_ready
 
 if TYPE_CHECKING:
     from lightkube import Client
@@ -60,9 +60,7 @@ def _parse_options() -> argparse.Namespace:
 class StandIn:
     """Brings the status of every local source up to date: at each event, and every `POLL` seconds."""
 
-    def __init__(
-        self, client: Client, kinds: Sequence[SourceKind], store: ArtifactStore, address: str
-    ) -> None:
+    def __init__(self, client: Client, kinds: Sequence[SourceKind], store: ArtifactStore, address: str) -> None:
         from lightkube.generic_resource import create_namespaced_resource
 
         self._client = client

@@ -39,9 +39,7 @@ class Kind:
 
 STAGE: Final = Kind(group=STAGE_GROUP, version="v1alpha1", kind="Stage", plural="stages", namespaced=False)
 CHART_KINDS: Final = (
-    Kind(
-        group="cert-manager.io", version="v1", kind="ClusterIssuer", plural="clusterissuers", namespaced=False
-    ),
+    Kind(group="cert-manager.io", version="v1", kind="ClusterIssuer", plural="clusterissuers", namespaced=False),
     Kind(group="monitoring.coreos.com", version="v1", kind="PodMonitor", plural="podmonitors"),
     Kind(group="monitoring.coreos.com", version="v1", kind="ServiceMonitor", plural="servicemonitors"),
 )

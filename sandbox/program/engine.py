@@ -19,7 +19,7 @@ from typing import Any, Final
 from fleet import names
 from fleet.errors import Problem, ToolError
 from fleet.manifests.dump import dump
-from sandbox.home import Home, make_folder, write_file
+from sandbox.cluster.home import Home, make_folder, write_file
 
 STACK: Final = "sandbox"
 
@@ -76,7 +76,7 @@ class Engine:
         return {key: value for key, value in known.items() if key == "encryptionsalt"}
 
     def _run(self, *arguments: str, stdin: str | None = None, quiet: bool = False) -> None:
-        result = subprocess.run(  # noqa: S603
+        result = subprocess.run(
             [self.program, *arguments],
             cwd=self.folder,
             env=self._environment(),

@@ -1,6 +1,6 @@
 """Publishes what the three repositories' workflows would: each tree as a signed artifact, here without the signature.
 
-Called by `sandbox.up`. The revision is made of the content, so an unchanged tree is the same artifact and moves nothing.
+Called by `sandbox.up`. The revision is made of the content: an unchanged tree is the same artifact and moves nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fleet import names
 from fleet.manifests.delivery import APPS, INFRA
 from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree
 from fleet.model import Fleet
-from sandbox import registry
+from sandbox.sources import registry
 
 CREATED: Final = "1970-01-01T00:00:00Z"
 """A clock would make a new artifact of the same content."""

@@ -3,7 +3,7 @@
 The real entry file runs as the language host would run it (`pulumi.run`, root stack, stack outputs). Only the far end
 is ours: Pulumi's public `MockMonitor`, of which `Monitor` makes two plain questions, "what shall become of this
 registration" and "what does this function answer". Called by `sandbox.up` with the monitor that applies for real
-(`sandbox.monitor`) and by the unit tests with one that records (`tests/recording.py`).
+(`monitor`) and by the unit tests with one that records (`tests/recording.py`).
 
 Left out on purpose: state, diff, refresh, transforms, resource hooks, assets. The program is told at start that these
 features are absent, so using one is an error and not silently without effect.
@@ -26,7 +26,7 @@ from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2 as proto
 
 from fleet.errors import FleetError, Problem, ToolError
-from sandbox.registration import Answer, Registration, decode, encode, from_read, from_register
+from sandbox.program.registration import Answer, Registration, decode, encode, from_read, from_register
 
 STACK: Final = "pulumi:pulumi:Stack"
 PARALLEL: Final = 32
@@ -66,9 +66,7 @@ class Monitor(mocks.MockMonitor):
         urn = f"urn:pulumi:{runtime.settings.get_stack()}::{runtime.settings.get_project()}::{qualified}::{name}"
         with self._lock:
             if urn in self._urns:
-                raise FleetError(
-                    [Problem(f"{type_}::{name}", "is declared twice", "give one of them another name")]
-                )
+                raise FleetError([Problem(f"{type_}::{name}", "is declared twice", "give one of them another name")])
             self._urns.add(urn)
         return urn
 

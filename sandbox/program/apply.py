@@ -1,6 +1,6 @@
-"""Makes one declared resource real on one cluster: objects by server-side apply, releases by `sandbox.helm`.
+"""Makes one declared resource real on one cluster: objects by server-side apply, releases by `helm`.
 
-`KubernetesCluster` is what `sandbox.monitor` opens for each kubernetes provider of the program. It follows the real
+`KubernetesCluster` is what `monitor` opens for each kubernetes provider of the program. It follows the real
 provider where that is observable: field manager, force, annotations kept on the live object, AlreadyExists, import.
 
 It has no state, so it tells by the field managers of a live object whether that is ours. An object is always created by
@@ -22,12 +22,12 @@ from fleet.names import (
     ANNOTATION_TIMEOUT,
     ANNOTATION_WAIT_FOR,
 )
-from sandbox import conditions, fields
-from sandbox.api import Api, Object, Ref, Refusal
-from sandbox.helm import RELEASE, Releases
-from sandbox.helm_command import Helm
-from sandbox.monitor import REAL_STACKS, Applied, Kind
-from sandbox.registration import Registration, Secret, reveal
+from sandbox.program import conditions, fields
+from sandbox.program.api import Api, Object, Ref, Refusal
+from sandbox.program.helm import RELEASE, Releases
+from sandbox.program.helm_command import Helm
+from sandbox.program.monitor import REAL_STACKS, Applied, Kind
+from sandbox.program.registration import Registration, Secret, reveal
 
 MANAGER: Final = "pulumi-kubernetes"
 WAIT_SECONDS: Final = 600.0
@@ -59,9 +59,7 @@ class KubernetesCluster:
 
     def __init__(self, settings: Mapping[str, Any], *, helm: Path, folder: Path, progress: Progress) -> None:
         if unknown := sorted(settings.keys() - SETTINGS - WITHOUT_EFFECT):
-            raise ToolError(
-                [Problem(key, "the sandbox does not know this provider setting") for key in unknown]
-            )
+            raise ToolError([Problem(key, "the sandbox does not know this provider setting") for key in unknown])
         if not settings.get("kubeconfig"):
             raise ToolError([Problem("kubeconfig", "is not set", "the sandbox never uses the ambient one")])
         self._api = Api(settings["kubeconfig"])
@@ -123,9 +121,7 @@ class KubernetesCluster:
             raise ClusterError([Problem(str(ref), "does not exist, so it can neither be read nor imported")])
         return live
 
-    def _refuse_foreign(
-        self, asked: Registration, ref: Ref, live: Object, wanted: Object, manager: str
-    ) -> None:
+    def _refuse_foreign(self, asked: Registration, ref: Ref, live: Object, wanted: Object, manager: str) -> None:
         """Ours is what our manager wrote, and what is only asked to exist, since that leaves no trace."""
         if live["metadata"].get("deletionTimestamp"):
             raise ClusterError([Problem(str(ref), "is being deleted", "run again when it is gone")])
@@ -181,9 +177,7 @@ def manifest(asked: Registration) -> Object:
     if result["kind"] != kind or result["apiVersion"] != api_version:
         raise _unsupported(asked)
     if not result.get("metadata", {}).get("name"):
-        raise ToolError(
-            [Problem("metadata.name", "is not set", "the sandbox keeps no state for generated names")]
-        )
+        raise ToolError([Problem("metadata.name", "is not set", "the sandbox keeps no state for generated names")])
     if (api_version, kind) == ("v1", "Secret") and (text := result.pop("stringData", None)):
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in text.items()}
         result["data"] = {**(result.get("data") or {}), **encoded}
@@ -228,9 +222,7 @@ def _identity(ref: Ref) -> str:
 def _outputs(asked: Registration, live: Object) -> Mapping[str, Any]:
     """The live object; what went in as secret comes out as secret."""
     metadata = {key: value for key, value in live["metadata"].items() if key != "managedFields"}
-    hidden = {key for key, value in asked.inputs.items() if _has_secret(value)} | set(
-        asked.additional_secret_outputs
-    )
+    hidden = {key for key, value in asked.inputs.items() if _has_secret(value)} | set(asked.additional_secret_outputs)
     if live["kind"] == "Secret":
         hidden |= {"data", "stringData"}
     shown = {**live, "metadata": metadata}
