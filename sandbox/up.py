@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -132,8 +133,6 @@ def _apply(
     place: Place, plan: Plan, values: Mapping[str, Any], confidential: Mapping[str, str], console: Console
 ) -> None:
     """The program behind Pulumi's test seam, each resource applied as it is registered."""
-    from pulumi import RunError
-
     from sandbox.program import seam
     from sandbox.program.apply import KubernetesCluster
     from sandbox.program.monitor import ApplyMonitor, Outcome
@@ -156,17 +155,14 @@ def _apply(
 
         texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
         with ApplyMonitor(open_cluster, report) as monitor:
-            try:
-                seam.run(
-                    place.checkout / "__main__.py",
-                    project=names.PROJECT,
-                    stack=STACK,
-                    config=texts | dict(confidential),
-                    secrets=list(confidential),
-                    monitor=monitor,
-                )
-            except RunError as error:
-                raise error.__cause__ or error from None  # the program's own fault, told as it found it
+            seam.run(
+                place.checkout / "__main__.py",
+                project=names.PROJECT,
+                stack=STACK,
+                config=texts | dict(confidential),
+                secrets=list(confidential),
+                monitor=monitor,
+            )
 
 
 def _values(place: Place, plan: Plan, fleet: Fleet) -> dict[str, Any]:
@@ -226,7 +222,8 @@ def _tell(place: Place, plan: Plan, pictures: Sequence[Picture], console: Consol
     console.print()
     for name in plan.clusters:
         console.print(f"Flux Status page of {name}:  http://{LOOPBACK}:{plan.ports[f'{name}/page']}/", highlight=False)
-        console.print(f"export KUBECONFIG={place.home.cluster(name).kubeconfig}", highlight=False, soft_wrap=True)
+        kubeconfig = shlex.quote(str(place.home.cluster(name).kubeconfig))
+        console.print(f"export KUBECONFIG={kubeconfig}", highlight=False, soft_wrap=True)
     console.print("How it is:  make status    Stop and remove it:  make down\n")
     console.print(SIMULATED, style="dim")
 

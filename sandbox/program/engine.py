@@ -91,11 +91,8 @@ class Engine:
             raise ToolError([Problem(f"`pulumi {arguments[0]}`", f"failed: {said}", "run `make up` again, it goes on")])
 
     def _environment(self) -> dict[str, str]:
-        """Ours, but for every setting of Pulumi's that would lead to another backend or project."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PULUMI_")}
-        return kept | {
-            "PULUMI_HOME": str(self.folder / "home"),
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase),
-            "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        """Ours, but for Pulumi's settings, which could lead to another backend. Its home stays: plug-ins are there."""
+        kept = {
+            key: value for key, value in os.environ.items() if key == "PULUMI_HOME" or not key.startswith("PULUMI_")
         }
+        return kept | {"PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase), "PULUMI_SKIP_UPDATE_CHECK": "true"}

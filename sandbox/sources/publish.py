@@ -1,4 +1,4 @@
-"""Publishes what the three repositories' workflows would: each tree as a signed artifact, here without the signature.
+"""Publishes what the repositories' workflows would, under every tag that an environment follows; nothing is signed.
 
 Called by `sandbox.up`. The revision is made of the content: an unchanged tree is the same artifact and moves nothing.
 """
@@ -32,6 +32,7 @@ def manifests_url(address: str) -> str:
 
 def publish(fleet: Fleet, manifests: Path, address: str) -> Published:
     """Pushes the operator's manifests and all trees; an unchanged artifact costs one request."""
+    tags = sorted({TAG, *(environment.artifact_tag for environment in fleet.environments.values())})
     with registry.connect(address) as connection:
 
         def push(repository: str, files: Mapping[str, bytes]) -> str:
@@ -39,7 +40,7 @@ def publish(fleet: Fleet, manifests: Path, address: str) -> Published:
                 connection,
                 repository,
                 files,
-                tags=[TAG],
+                tags=tags,
                 source=f"https://github.com/{fleet.owner}/{repository.partition('/')[2]}",
                 revision=f"main@sha1:{_content_hash(files)}",
                 created=CREATED,

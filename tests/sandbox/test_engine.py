@@ -36,7 +36,6 @@ def _pulumi(checkout: Checkout, *arguments: str) -> subprocess.CompletedProcess[
     """The CLI on the sandbox's stack, as `make up` calls it."""
     folder = checkout.home.root / "pulumi"
     environment = os.environ | {
-        "PULUMI_HOME": str(folder / "home"),
         "PULUMI_CONFIG_PASSPHRASE_FILE": str(folder / "passphrase"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PYTHONPATH": str(REPOSITORY),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fleet import names
@@ -26,36 +26,49 @@ def kustomization(resources: Iterable[str], patches: Iterable[str] = (), **more:
 
 def release_files(folder: str, releases: Mapping[str, Release], environments: Iterable[str]) -> Files:
     """Base with a file a release; overlays with a file of values for each release that differs there."""
-    yield f"{folder}/base/kustomization.yaml", kustomization(f"{name}.yaml" for name in releases)
-    for name, release in releases.items():
-        yield f"{folder}/base/{name}.yaml", (chart_source(name, release), helm_release(name, release))
-    for environment in environments:
-        values = {
-            name: spec.environments[environment] for name, spec in releases.items() if environment in spec.environments
-        }
-        yield (
-            f"{folder}/{environment}/kustomization.yaml",
-            kustomization(["../base"], (f"{name}-values.yaml" for name in values)),
-        )
-        for name, differing in values.items():
-            yield f"{folder}/{environment}/{name}-values.yaml", values_patch(name, differing)
+
+    def base(name: str) -> tuple[Manifest, ...]:
+        return chart_source(name, releases[name]), helm_release(name, releases[name])
+
+    return _layers(folder, releases, environments, base=base, patch=values_patch, suffix="-values")
 
 
 def config_files(folder: str, configs: Mapping[str, Config], environments: Iterable[str]) -> Files:
     """Base with a file a custom resource; overlays with a patch for each that differs there."""
-    yield f"{folder}/base/kustomization.yaml", kustomization(f"{name}.yaml" for name in configs)
-    for name, config in configs.items():
-        yield f"{folder}/base/{name}.yaml", config.base
+
+    def base(name: str) -> Manifest:
+        return configs[name].base
+
+    def patch(name: str, differing: Manifest) -> Manifest:
+        return _patch(base(name), differing)
+
+    return _layers(folder, configs, environments, base=base, patch=patch)
+
+
+def _layers(
+    folder: str,
+    entries: Mapping[str, Release | Config],
+    environments: Iterable[str],
+    *,
+    base: Callable[[str], Any],
+    patch: Callable[[str, Manifest], Manifest],
+    suffix: str = "",
+) -> Files:
+    """A folder with the base of every entry, and one an environment with a patch for each entry that differs there."""
+    yield f"{folder}/base/kustomization.yaml", kustomization(f"{name}.yaml" for name in entries)
+    for name in entries:
+        yield f"{folder}/base/{name}.yaml", base(name)
     for environment in environments:
-        patches = {
-            name: spec.environments[environment] for name, spec in configs.items() if environment in spec.environments
+        overlay = f"{folder}/{environment}"
+        differing = {
+            name: entry.environments[environment]
+            for name, entry in entries.items()
+            if environment in entry.environments
         }
-        yield (
-            f"{folder}/{environment}/kustomization.yaml",
-            kustomization(["../base"], (f"{name}.yaml" for name in patches)),
-        )
-        for name, differing in patches.items():
-            yield f"{folder}/{environment}/{name}.yaml", _patch(configs[name].base, differing)
+        patches = [f"{name}{suffix}.yaml" for name in differing]
+        yield f"{overlay}/kustomization.yaml", kustomization(["../base"], patches)
+        for file, (name, values) in zip(patches, differing.items(), strict=True):
+            yield f"{overlay}/{file}", patch(name, values)
 
 
 def _patch(base: Manifest, differing: Manifest) -> Manifest:
