@@ -18,28 +18,22 @@ SIMULATED: Final = (
     "installed), and source-controller (a stand-in that fetches from the local registry and verifies no signature). "
     "Real: the Kubernetes API server, the Flux Operator, kustomize-controller, Helm for the operator itself."
 )
-
-
-WIDTH: Final = 120
-"""Columns that the table takes at the most; where the terminal has fewer, a wrapped line still says all."""
+HEADER: Final = ("CLUSTER", "FLUX", "REVISION", "COMPONENTS", "TENANTS", "KUSTOMIZATIONS", "RELEASES", "READY")
 
 
 def show_table(console: Console, pictures: Sequence[Picture]) -> None:
-    """One row a cluster, then every cause of what is not ready."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("CLUSTER", "FLUX", "REVISION", "COMPONENTS", "TENANTS", "KUSTOMIZATIONS", "RELEASES", "READY"):
-        table.add_column(column, no_wrap=True)
-    for picture in pictures:
-        table.add_row(*_row(picture))
-    console.print(table, width=max(console.width, WIDTH), overflow="ignore")
+    """One row a cluster, then every cause of what is not ready. Never cut to the terminal: a wrapped line says all."""
+    rows = [HEADER, *(_row(picture) for picture in pictures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print(line.rstrip(), style="bold" if row is HEADER else None, highlight=False, markup=False)
     for picture in pictures:
         if not picture.ready:
             _show_causes(console, picture)
 
 
-def _row(picture: Picture) -> Sequence[str]:
+def _row(picture: Picture) -> tuple[str, ...]:
     instance = next(iter(picture.of("FluxInstance")), None)
     root = next(
         (s for s in picture.of("OCIRepository") if s.ref.namespace == "flux-system" and "@" in s.revision), None
@@ -52,7 +46,7 @@ def _row(picture: Picture) -> Sequence[str]:
         _count_workloads(picture, "tenant"),
         _count(picture.of("Kustomization")),
         _count(picture.of("HelmRelease")),
-        "[green]yes[/]" if picture.ready else "[red]no[/]",
+        "yes" if picture.ready else "no",
     )
 
 
