@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,6 +254,7 @@ def _missing_secrets(given: _Given) -> Iterator[Problem]:
             yield Problem(path, f"secret `{key}` is stored in clear", f"replace the value, then {command}")
 
 
+@cache
 def catalog() -> dict[str, dict[str, Any]]:
     """The built-in starting points of components and tenants, by name."""
     folder = resources.files("fleet") / "catalog"

@@ -5,9 +5,11 @@ pytest loads it by itself. Left out on purpose: fixtures of one subject; they st
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -40,16 +42,23 @@ def _clean_environment() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def _homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Empty folders; `mktemp` would list all that are there for each new one."""
+    root = tmp_path_factory.mktemp("homes")
+    return (root / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def _own_home(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _own_home(request: pytest.FixtureRequest, _homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Give a unit test an empty home: a kubeconfig or Pulumi login there must not matter.
 
     Sandbox and engine tests keep the real one, where Go and Pulumi have their caches.
     """
     if not any(request.node.get_closest_marker(name) for name in ("sandbox", "engine")):
-        monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        home = next(_homes)
+        home.mkdir()
+        monkeypatch.setenv("HOME", str(home))
 
 
 @pytest.hookimpl(trylast=True)
