@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from sandbox.build import Parts
+from sandbox.cluster import control
 from tests.sandbox.checkouts import REPOSITORY, Checkout
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.engine]
@@ -110,6 +111,16 @@ def test_a_hand_edit_of_a_managed_object_is_undone(fleet: Checkout) -> None:
     api.close()
     assert after
     assert after["data"] == good["data"]
+
+
+def test_a_preview_needs_no_cluster(fleet: Checkout) -> None:
+    """Without a refresh the plan is made from the state: a warning for what cannot be read, and nothing to change."""
+    control.stop(fleet.home)
+    preview = _pulumi(fleet, "preview", "--refresh=false")
+    assert preview.returncode == 0, preview.stdout
+    assert "clusters.staging: cannot be read" in preview.stdout
+    assert not re.search(r"\d+ to (create|update|delete|replace|import)", preview.stdout), preview.stdout
+    assert "11 unchanged" in fleet.up()
 
 
 def test_without_the_engine_its_sandbox_is_left_alone(fleet: Checkout) -> None:
