@@ -12,25 +12,26 @@ import secrets
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from fleet import config, names
 from fleet.errors import Problem, ToolError
-from fleet.model import Fleet
+from fleet.model import Fleet, Stack
 from sandbox.build import build
 from sandbox.cluster import control
 from sandbox.cluster.home import DEFAULT_FOLDER, LOOPBACK, Home, lock, make_folder, open_home, write_file
 from sandbox.cluster.plan import Plan, read_plan
 from sandbox.observe import Picture, look, wait
-from sandbox.program.engine import Engine, find_engine
+from sandbox.program.api import Api
+from sandbox.program.engine import STACK, Engine, find_engine
 from sandbox.sources.publish import Published, manifests_url, publish
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-STACK: Final = "sandbox"
 READY_SECONDS: Final = 300.0
 """Bound on the wait for Flux once the program has run."""
 
@@ -46,8 +47,12 @@ class Place:
 
 def default_place(checkout: Path) -> Place:
     """The home in the checkout, the parts in the user's cache, so that every checkout shares them."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fleet"
-    return Place(checkout=checkout, home=open_home(checkout / DEFAULT_FOLDER), cache=cache)
+    return Place(checkout=checkout, home=open_home(checkout / DEFAULT_FOLDER), cache=default_cache())
+
+
+def default_cache() -> Path:
+    """Where the built parts lie, below the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fleet"
 
 
 def up(place: Place, console: Console) -> bool:
@@ -61,7 +66,7 @@ def up(place: Place, console: Console) -> bool:
                 place.home, parts, clusters, progress=lambda step: doing.update(f"starting {step.part}")
             )
             address = f"{LOOPBACK}:{plan.ports['registry']}"
-            fleet = _local(fleet, address)
+            fleet = _local(fleet, stack, address)
             doing.update("publishing the repositories' artifacts")
             published = publish(fleet, parts.flux_manifests, address)
         _run_program(place, plan, fleet, console)
@@ -76,8 +81,8 @@ def status(place: Place, console: Console) -> bool:
     if running.supervisor is None or plan is None:
         console.print("The sandbox is not running; `make up` starts it.")
         return False
-    fleet, _ = config.read_files(place.checkout, STACK)
-    fleet = _local(fleet, f"{LOOPBACK}:{plan.ports['registry']}")
+    fleet, stack = config.read_files(place.checkout, STACK)
+    fleet = _local(fleet, stack, f"{LOOPBACK}:{plan.ports['registry']}")
     pictures = [_look(place, cluster, fleet) for cluster in plan.clusters]
     _tell(place, plan, pictures, console)
     for process in running.processes:
@@ -95,10 +100,10 @@ def down(place: Place, console: Console) -> None:
     console.print("The sandbox is stopped and its data removed." if stopped else "The sandbox was not running.")
 
 
-def _local(fleet: Fleet, address: str) -> Fleet:
+def _local(fleet: Fleet, stack: Stack, address: str) -> Fleet:
     """The fleet with the local registry in place of its own, as the program will see it."""
-    flux = fleet.flux.model_copy(update={"artifact": manifests_url(address)})
-    return fleet.model_copy(update={"registry": address, "flux": flux})
+    local = {"registry": address, "manifests_artifact": manifests_url(address)}
+    return config.with_stack(fleet, stack.model_copy(update=local))
 
 
 def _run_program(place: Place, plan: Plan, fleet: Fleet, console: Console) -> None:
@@ -187,30 +192,21 @@ def _token(home: Home) -> str:
 
 
 def _wait(place: Place, cluster: str, fleet: Fleet, published: Published, console: Console) -> Picture:
-    api = _api(place, cluster)
-    with console.status(f"waiting for Flux on {cluster}") as doing:
+    with closing(_api(place, cluster)) as api, console.status(f"waiting for Flux on {cluster}") as doing:
 
         def tell(picture: Picture) -> None:
             ready = sum(state.ready for state in picture.states)
             doing.update(f"waiting for Flux on {cluster}: {ready} of {len(picture.states)} objects ready")
 
-        try:
-            return wait(api, cluster, fleet, published, seconds=READY_SECONDS, progress=tell)
-        finally:
-            api.close()
+        return wait(api, cluster, fleet, published, seconds=READY_SECONDS, progress=tell)
 
 
 def _look(place: Place, cluster: str, fleet: Fleet) -> Picture:
-    api = _api(place, cluster)
-    try:
+    with closing(_api(place, cluster)) as api:
         return look(api, cluster, fleet)
-    finally:
-        api.close()
 
 
-def _api(place: Place, cluster: str) -> Any:
-    from sandbox.program.api import Api
-
+def _api(place: Place, cluster: str) -> Api:
     return Api(place.home.cluster(cluster).kubeconfig.read_text())
 
 

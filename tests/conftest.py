@@ -1,6 +1,6 @@
 """What holds for every test: no leftover of the user's shell reaches it, and none is left out in silence.
 
-pytest loads it by itself. Left out on purpose: fixtures of one subject; they stand in the conftest of its folder.
+pytest loads it by itself. Left out on purpose: fixtures of one folder; they stand in its own conftest.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
+
+if TYPE_CHECKING:
+    from sandbox.build import Parts
 
 FOREIGN: Final = (
     "ARM_",
@@ -98,3 +101,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line("mark a test `engine` if it needs the Pulumi CLI; nothing else may be skipped")
         for name in skips:
             terminalreporter.write_line(f"  {name}")
+
+
+@pytest.fixture(scope="session")
+def parts() -> Parts:
+    """What the sandbox runs, from the cache that `make up` uses too; built first where it is missing: some minutes."""
+    from sandbox.build import build
+    from sandbox.up import default_cache
+
+    return build(default_cache())

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from fleet import names
-from fleet.manifests.objects import copied, custom_resource_exists, metadata, resource_set, role_binding
+from fleet.manifests.objects import (
+    copied,
+    custom_resource_exists,
+    metadata,
+    resource_set,
+    role_binding,
+    tenant_kustomization,
+)
 from fleet.model import Fleet
 from fleet.model.base import Manifest
 
@@ -45,7 +52,7 @@ def automation_resource_set(fleet: Fleet) -> Manifest:
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(names.TENANT_ACCOUNT, NAMESPACE)},
         role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", NAMESPACE),
         _repository(),
-        _policies(),
+        tenant_kustomization(NAMESPACE, NAMESPACE, ("GitRepository", NAMESPACE), "./update-policies"),
         _automation(fleet),
     ]
     return resource_set(AUTOMATION, every="5m", depends_on=[served], inputs=inputs, resources=resources)
@@ -61,26 +68,6 @@ def _repository() -> Manifest:
             "url": "<< inputs.repository >>",
             "ref": {"branch": "main"},
             "secretRef": {"name": names.GIT_SECRET},
-        },
-    }
-
-
-def _policies() -> Manifest:
-    return {
-        "apiVersion": names.KUSTOMIZATION_API,
-        "kind": "Kustomization",
-        "metadata": metadata(NAMESPACE, NAMESPACE),
-        "spec": {
-            "targetNamespace": NAMESPACE,
-            "serviceAccountName": names.TENANT_ACCOUNT,
-            "interval": "30m",
-            "retryInterval": "5m",
-            "wait": True,
-            "timeout": "5m",
-            "sourceRef": {"kind": "GitRepository", "name": NAMESPACE},
-            "path": "./update-policies",
-            "prune": True,
-            "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": names.RUNTIME_INFO}]},
         },
     }
 

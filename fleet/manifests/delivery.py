@@ -15,9 +15,10 @@ from fleet.manifests.objects import (
     metadata,
     resource_set,
     role_binding,
+    tenant_kustomization,
     workflow,
 )
-from fleet.manifests.policies import POLICIES
+from fleet.manifests.policies import POLICIES, policies_resource_set
 from fleet.manifests.runtime import COMPONENT
 from fleet.model import Fleet, Workload
 from fleet.model.base import Manifest
@@ -89,8 +90,6 @@ def tenants_kustomization() -> Manifest:
 def tenant_resource_sets(fleet: Fleet) -> list[Manifest]:
     """In the order in which they take effect; empty ones are left out, since the operator would apply them once
     without inputs and leave the placeholders in."""
-    from fleet.manifests.policies import policies_resource_set
-
     sets = [policies_resource_set(fleet)]
     if fleet.components:
         sets.append(infra_resource_set(fleet))
@@ -169,24 +168,7 @@ def _source(fleet: Fleet, name: str, repository: str) -> Manifest:
 
 
 def _kustomization(name: str, source: str, path: str, depends_on: str | list[Manifest]) -> Manifest:
-    return {
-        "apiVersion": names.KUSTOMIZATION_API,
-        "kind": "Kustomization",
-        "metadata": metadata(name, TENANT),
-        "spec": {
-            "targetNamespace": TENANT,
-            "serviceAccountName": names.TENANT_ACCOUNT,
-            "dependsOn": depends_on,
-            "interval": "30m",
-            "retryInterval": "5m",
-            "wait": True,
-            "timeout": "5m",
-            "sourceRef": {"kind": "OCIRepository", "name": source},
-            "path": path,
-            "prune": True,
-            "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": names.RUNTIME_INFO}]},
-        },
-    }
+    return tenant_kustomization(TENANT, name, ("OCIRepository", source), path, depends_on)
 
 
 def _quota() -> Manifest:

@@ -8,6 +8,10 @@ from fleet.model.base import Manifest
 CRD_API = "apiextensions.k8s.io/v1"
 
 COSIGN_ISSUER = "^https://token[.]actions[.]githubusercontent[.]com$"
+CHART_LAYER = {"mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip", "operation": "copy"}
+"""Layer selector of an OCIRepository that holds a Helm chart."""
+RETRY = {"name": "RetryOnFailure", "retryInterval": "3m"}
+"""Strategy of a HelmRelease: what was installed stays while the next try is waited for."""
 RELEASE_TAG = "v[0-9]+[.][0-9]+[.][0-9]+"
 
 
@@ -90,4 +94,30 @@ def copied(kind: str, name: str, namespace: str, **extra: str) -> Manifest:
             annotations={names.ANNOTATION_COPY_FROM: f"{names.FLUX_NAMESPACE}/{name}"},
         ),
         **extra,
+    }
+
+
+def tenant_kustomization(
+    namespace: str, name: str, source: tuple[str, str], path: str, depends_on: str | list[Manifest] | None = None
+) -> Manifest:
+    """Applies `path` of a source (kind and name) to its own namespace, as the account there, and waits for it."""
+    kind, source_name = source
+    spec: Manifest = {
+        "targetNamespace": namespace,
+        "serviceAccountName": names.TENANT_ACCOUNT,
+        "dependsOn": depends_on,
+        "interval": "30m",
+        "retryInterval": "5m",
+        "wait": True,
+        "timeout": "5m",
+        "sourceRef": {"kind": kind, "name": source_name},
+        "path": path,
+        "prune": True,
+        "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": names.RUNTIME_INFO}]},
+    }
+    return {
+        "apiVersion": names.KUSTOMIZATION_API,
+        "kind": "Kustomization",
+        "metadata": metadata(name, namespace),
+        "spec": {key: value for key, value in spec.items() if value is not None},
     }

@@ -6,7 +6,7 @@ The first install uses the same values as the release that Flux makes of it late
 from __future__ import annotations
 
 from fleet import names
-from fleet.manifests.objects import cosign, custom_resource_exists, flux_system, resource_set
+from fleet.manifests.objects import CHART_LAYER, RETRY, cosign, custom_resource_exists, flux_system, resource_set
 from fleet.model import Fleet
 from fleet.model.base import Manifest
 
@@ -27,17 +27,13 @@ def operator_resource_set(fleet: Fleet) -> Manifest:
         "spec": {
             "interval": "10m",
             "url": names.OPERATOR_CHART,
-            "layerSelector": {
-                "mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
-                "operation": "copy",
-            },
+            "layerSelector": CHART_LAYER,
             "ref": {"semver": fleet.operator.version},
             "verify": cosign(
                 "https://github[.]com/controlplaneio-fluxcd/charts/[.]github/workflows/release[.]yml@refs/tags/v[0-9.]+"
             ),
         },
     }
-    retry = {"name": "RetryOnFailure", "retryInterval": "3m"}
     release: Manifest = {
         "apiVersion": names.HELM_API,
         "kind": "HelmRelease",
@@ -47,8 +43,8 @@ def operator_resource_set(fleet: Fleet) -> Manifest:
             "releaseName": names.OPERATOR,
             "serviceAccountName": names.OPERATOR,
             "chartRef": {"kind": "OCIRepository", "name": names.OPERATOR},
-            "install": {"strategy": retry},
-            "upgrade": {"force": True, "strategy": retry},
+            "install": {"strategy": RETRY},
+            "upgrade": {"force": True, "strategy": RETRY},
             "valuesFrom": [{"kind": "ConfigMap", "name": names.OPERATOR_VALUES, "valuesKey": "values.yaml"}],
         },
     }

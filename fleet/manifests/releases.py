@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleet import names
-from fleet.manifests.objects import metadata
+from fleet.manifests.objects import CHART_LAYER, RETRY, metadata
 from fleet.model import Release
 from fleet.model.base import Manifest
 
@@ -16,24 +16,20 @@ def chart_source(name: str, release: Release) -> Manifest:
         "spec": {
             "interval": "1h",
             "url": release.chart,
-            "layerSelector": {
-                "mediaType": "application/vnd.cncf.helm.chart.content.v1.tar+gzip",
-                "operation": "copy",
-            },
+            "layerSelector": CHART_LAYER,
             "ref": {"tag": release.version},
         },
     }
 
 
 def helm_release(name: str, release: Release) -> Manifest:
-    retry = {"name": "RetryOnFailure", "retryInterval": "3m"}
     spec: Manifest = {
         "interval": "1h",
         "timeout": "10m",
         "releaseName": name,
         "chartRef": {"kind": "OCIRepository", "name": f"{name}-chart"},
-        "install": {"crds": "Create", "strategy": retry},
-        "upgrade": {"crds": "CreateReplace", "strategy": retry},
+        "install": {"crds": "Create", "strategy": RETRY},
+        "upgrade": {"crds": "CreateReplace", "strategy": RETRY},
         "driftDetection": {"mode": "enabled" if release.drift_detection else "disabled"},
     }
     if release.values:

@@ -1,6 +1,6 @@
 """Fixtures of the whole program: a checkout to run it in, and who answers in place of its clusters.
 
-And those of rendering: whether golden files are rewritten, the CRDs' schemas, the programs that the sandbox builds.
+And those of rendering: whether golden files are rewritten, and the schemas of the CRDs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from fleet.resources import live
-from sandbox.build import Parts, build
 from tests.checkout import Checkout
 from tests.reader import Reader
 from tests.rendering import Schemas, find_schemas
@@ -41,11 +40,3 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def schemas() -> Schemas:
     return find_schemas()
-
-
-@pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
-    """What the sandbox runs, from the user's cache; built first where it is missing, which takes minutes."""
-    from sandbox.up import default_place
-
-    return build(default_place(tmp_path_factory.mktemp("place")).cache)
