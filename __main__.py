@@ -13,10 +13,10 @@ from fleet.errors import FleetError
 async def main() -> Mapping[str, Any]:
     try:
         settings = config.load(Path(__file__).parent)
-        clusters = await resources.deploy(settings)
+        made = await resources.deploy(settings)
     except FleetError as error:
         raise pulumi.RunError(str(error)) from error
-    return outputs.describe(settings, clusters)
+    return outputs.describe(settings, made)
 
 
 pulumi.run(main)

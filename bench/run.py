@@ -63,9 +63,9 @@ def _render() -> float:
     text = text.replace("clusters:\n", f"clusters:\n{clusters}").replace("\ntenants:\n", f"\ntenants:\n{tenants}")
     script = (
         "import sys; from pathlib import Path; from fleet.config import load_fleet\n"
-        "from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree\n"
+        "from fleet.manifests.trees import trees\n"
         "fleet = load_fleet(Path(sys.argv[1])); assert len(fleet.clusters) == 100 and len(fleet.tenants) == 50\n"
-        "sum(len(tree(fleet)) for tree in (fleet_tree, infra_tree, apps_tree))"
+        "trees(fleet)"
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "fleet.yaml"

@@ -58,6 +58,8 @@ class Parts:
     helm: Path
     kustomize: Path
     kubeconform: Path
+    yq: Path
+    actionlint: Path
     flux_manifests: Path
     chart: Path
     crds: Path

@@ -1,30 +1,33 @@
 """How a fleet is: every Flux object of a cluster, whether it is ready on what was published, and if not, why.
 
-Called by `sandbox.up` (waits) and `status` (looks once). Reads only, but for the request to try again at once what had
-failed before this run.
+Called by `sandbox.up` (waits) and `status` (looks once). Reads only, but for the request to try again at once what has
+failed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from fleet import names
-from fleet.model import Fleet
+from fleet.model import Fleet, repositories_of
 from sandbox.program.api import Api, Object, Ref
 from sandbox.sources.publish import Published
 
 KINDS: Final = (
     (names.OPERATOR_API, "FluxInstance", "fluxinstances"),
     (names.OPERATOR_API, "ResourceSet", "resourcesets"),
+    (names.SOURCE_API, "GitRepository", "gitrepositories"),
     (names.SOURCE_API, "OCIRepository", "ocirepositories"),
     (names.KUSTOMIZATION_API, "Kustomization", "kustomizations"),
     (names.HELM_API, "HelmRelease", "helmreleases"),
 )
 """API version, kind and plural of what makes a fleet ready, causes before what waits for them."""
+
+SOURCES: Final = frozenset({"GitRepository", "OCIRepository"})
 
 DEPENDENT: Final = "DependencyNotReady"
 WAITING: Final = frozenset({DEPENDENT, "Progressing", "ProgressingWithRetry", "ReconciliationInProgress"})
@@ -35,6 +38,12 @@ QUIET: Final = 40.0
 """Seconds without any news after which waiting is given up; a retry of Flux that matters comes sooner."""
 SETTLED: Final = 12.0
 """The same, once nothing is under way any more and what is not ready says itself why."""
+AGAIN: Final = 4.0
+"""Likewise, until what failed is asked to try once more: it may have come before what it needs, such as the policy
+that allows a new source."""
+
+Revisions = Mapping[tuple[str, str, str], str]
+"""Kind, namespace and name of a source → revision of its artifact."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +98,14 @@ class Picture:
         return [state for state in waiting if state.is_cause] or waiting
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Namespaces by name: those of components and tenants, and all that have a source of what is published."""
+
+    namespaces: frozenset[str]
+    sources: frozenset[str]
+
+
 def look(api: Api, cluster: str, fleet: Fleet, published: Published | None = None) -> Picture:
     """A picture of a cluster; with `published`, an object is ready only on what was published."""
     objects = [
@@ -97,14 +114,19 @@ def look(api: Api, cluster: str, fleet: Fleet, published: Published | None = Non
         for version, kind, plural in KINDS
         for item in api.list_all(version, plural)
     ]
-    sources = {_name(item): _artifact(item) for kind, item in objects if kind == "OCIRepository"}
+    sources = {(kind, *_name(item)): _artifact(item) for kind, item in objects if kind in SOURCES}
     states = [_state(kind, item, sources, published or {}) for kind, item in objects]
+    fed = {_name(item)[0] for kind, item in objects if kind in SOURCES and item["spec"].get("url") in (published or {})}
+    wanted = _wanted(fleet, cluster)
     spaces = {item["metadata"]["name"]: _role(item) for item in api.list_all("v1", "namespaces") if _role(item)}
     return Picture(
         cluster=cluster,
         states=states,
         namespaces=spaces,
-        missing=list(_missing(fleet, states, spaces, published or {})),
+        missing=[
+            *(f"namespace {name} has no source yet" for name in sorted(wanted.sources - fed) if published),
+            *(f"namespace {name} is not gone yet" for name in spaces if name not in wanted.namespaces),
+        ],
     )
 
 
@@ -115,7 +137,7 @@ def wait(
     deadline = time.monotonic() + seconds
     picture = look(api, cluster, fleet, published)
     _retry_failed(api, picture)
-    news_at, told = time.monotonic(), _news(picture)
+    news_at, told, again = time.monotonic(), _news(picture), False
     while not picture.ready and time.monotonic() < min(deadline, news_at + (SETTLED if picture.settled else QUIET)):
         if api.stopped.wait(POLL):
             break
@@ -123,11 +145,14 @@ def wait(
         if _news(picture) != told:
             news_at, told = time.monotonic(), _news(picture)
             progress(picture)
+        elif picture.settled and not again and time.monotonic() > news_at + AGAIN:
+            _retry_failed(api, picture)
+            again = True
     return picture
 
 
 def _retry_failed(api: Api, picture: Picture) -> None:
-    """What failed before this run may wait minutes for Flux's next try; ask for it now."""
+    """What failed may wait minutes for Flux's next try; ask for it now."""
     now = datetime.now(UTC).isoformat()
     for state in picture.states:
         if state.is_cause:
@@ -140,13 +165,13 @@ def _news(picture: Picture) -> object:
     return states, list(picture.missing)
 
 
-def _state(kind: str, item: Object, sources: Mapping[tuple[str, str], str], published: Published) -> State:
+def _state(kind: str, item: Object, sources: Revisions, published: Published) -> State:
     status = item.get("status") or {}
     ready: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
     generation = item["metadata"].get("generation", 1)
     current = ready.get("observedGeneration", status.get("observedGeneration", generation)) == generation
     namespace, name = _name(item)
-    revision = _artifact(item) if kind == "OCIRepository" else str(status.get("lastAppliedRevision", ""))
+    revision = _artifact(item) if kind in SOURCES else str(status.get("lastAppliedRevision", ""))
     behind = _behind(kind, item, revision, sources, published)
     return State(
         kind=kind,
@@ -158,30 +183,26 @@ def _state(kind: str, item: Object, sources: Mapping[tuple[str, str], str], publ
     )
 
 
-def _behind(
-    kind: str, item: Object, revision: str, sources: Mapping[tuple[str, str], str], published: Published
-) -> str:
+def _behind(kind: str, item: Object, revision: str, sources: Revisions, published: Published) -> str:
     """Why an object that reports Ready is not: it speaks of an older artifact."""
-    namespace, name = _name(item)
-    if kind == "OCIRepository" and not revision.endswith(published.get((namespace, name), "")):
+    if kind in SOURCES and not revision.endswith(published.get(item["spec"].get("url", ""), "")):
         return "has not fetched what was published last"
     if kind == "Kustomization":
         reference = item["spec"]["sourceRef"]
-        if revision != sources.get((reference.get("namespace", namespace), reference["name"]), revision):
+        source = (reference["kind"], reference.get("namespace", _name(item)[0]), reference["name"])
+        if revision != sources.get(source, revision):
             return "has not applied what its source fetched last"
     return ""
 
 
-def _missing(
-    fleet: Fleet, states: Sequence[State], namespaces: Mapping[str, str], published: Published
-) -> Iterator[str]:
-    present = {(state.ref.namespace, state.ref.name) for state in states if state.kind == "OCIRepository"}
-    for namespace, name in published:
-        if (namespace, name) not in present:
-            yield f"OCIRepository {namespace}/{name} is not there yet"
-    for namespace in namespaces:
-        if namespace not in fleet.components and namespace not in fleet.tenants:
-            yield f"namespace {namespace} is not gone yet"
+def _wanted(fleet: Fleet, cluster: str) -> Wanted:
+    """The namespaces of a cluster: components and tenants of its environment, and those of image automation."""
+    environment = fleet.clusters[cluster].environment
+    workloads = {**fleet.components, **fleet.tenants}
+    namespaces = frozenset(name for name, workload in workloads.items() if environment in fleet.overlays_of(workload))
+    automates = fleet.automates(cluster) or environment in fleet.updating
+    automated = {r.update_namespace for r in repositories_of(fleet).values() if r.automated and automates}
+    return Wanted(namespaces=namespaces, sources=namespaces | automated | {names.FLUX_NAMESPACE})
 
 
 def _artifact(item: Object) -> str:

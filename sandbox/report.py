@@ -8,16 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from sandbox.observe import Picture, State
+from fleet import names
+from sandbox.observe import SOURCES, Picture, State
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SIMULATED: Final = (
-    "Simulated here: pods (KWOK reports them running), Helm releases and their charts (reported ready, nothing is "
-    "installed), and source-controller (a stand-in that fetches from the local registry and verifies no signature). "
+    "Simulated here: pods (KWOK reports them running); Helm releases with their charts and tests, and image automation "
+    "(reported ready: nothing is installed, tested, scanned or committed); alerts (nothing is sent); source-controller "
+    "(a stand-in that fetches from the local registry and Git server and verifies no signature). "
     "Real: the Kubernetes API server, the Flux Operator, kustomize-controller, Helm for the operator itself."
 )
+ROOT: Final = (names.FLUX_NAMESPACE, names.SYNC)
+"""Namespace and name of the source that brings everything else."""
 HEADER: Final = ("CLUSTER", "FLUX", "REVISION", "COMPONENTS", "TENANTS", "KUSTOMIZATIONS", "RELEASES", "READY")
 
 
@@ -36,7 +40,7 @@ def show_table(console: Console, pictures: Sequence[Picture]) -> None:
 def _row(picture: Picture) -> tuple[str, ...]:
     instance = next(iter(picture.of("FluxInstance")), None)
     root = next(
-        (s for s in picture.of("OCIRepository") if s.ref.namespace == "flux-system" and "@" in s.revision), None
+        (s for kind in SOURCES for s in picture.of(kind) if (s.ref.namespace, s.ref.name) == ROOT and s.revision), None
     )
     return (
         picture.cluster,
@@ -72,6 +76,6 @@ def _count_workloads(picture: Picture, role: str) -> str:
 
 
 def _short(revision: str) -> str:
-    """`latest@sha256:0123…` with as much of the digest as tells two revisions apart."""
-    tag, _, digest = revision.partition("@")
-    return f"{tag}@{digest[:15]}"
+    """`latest@sha256:0123…` or `main@sha1:0123…`, with as much of the digest as tells two revisions apart."""
+    ref, _, digest = revision.partition("@")
+    return f"{ref.removeprefix('refs/heads/')}@{digest[:15]}"

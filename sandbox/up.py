@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fleet import config, names
 from fleet.errors import Problem, ToolError
+from fleet.manifests.trees import trees
 from fleet.model import Fleet, Stack
 from sandbox.build import build
 from sandbox.cluster import control
 from sandbox.cluster.home import DEFAULT_FOLDER, LOOPBACK, Home, lock, make_folder, open_home, write_file
 from sandbox.cluster.plan import Plan, read_plan
+from sandbox.definitions import define_kinds
 from sandbox.observe import Picture, look, wait
 from sandbox.program.api import Api
 from sandbox.program.engine import STACK, Engine, find_engine
@@ -65,13 +67,16 @@ def up(place: Place, console: Console) -> bool:
             plan = control.start(
                 place.home, parts, clusters, progress=lambda step: doing.update(f"starting {step.part}")
             )
-            address = f"{LOOPBACK}:{plan.ports['registry']}"
-            fleet = _local(fleet, stack, address)
-            doing.update("publishing the repositories' artifacts")
-            published = publish(fleet, parts.flux_manifests, address)
-        _run_program(place, plan, fleet, console)
+            doing.update("publishing the repositories")
+            fleet = _local(fleet, stack, plan)
+            content = trees(fleet)
+            published = publish(fleet, content, parts.flux_manifests, _address(plan, "registry"), place.home.git)
+            for cluster in clusters:
+                with closing(_api(place, cluster)) as api:
+                    define_kinds(api, content.values(), parts.crds)
+        _run_program(place, plan, fleet, stack, console)
         pictures = [_wait(place, cluster, fleet, published, console) for cluster in clusters]
-    _tell(place, plan, pictures, console)
+    _tell(place, plan, fleet, pictures, console)
     return all(picture.ready for picture in pictures)
 
 
@@ -82,9 +87,9 @@ def status(place: Place, console: Console) -> bool:
         console.print("The sandbox is not running; `make up` starts it.")
         return False
     fleet, stack = config.read_files(place.checkout, STACK)
-    fleet = _local(fleet, stack, f"{LOOPBACK}:{plan.ports['registry']}")
+    fleet = _local(fleet, stack, plan)
     pictures = [_look(place, cluster, fleet) for cluster in plan.clusters]
-    _tell(place, plan, pictures, console)
+    _tell(place, plan, fleet, pictures, console)
     for process in running.processes:
         if process.phase != "ready" or process.restarts:
             console.print(f"{process.name}: {process.phase}, {process.restarts} restarts {process.note}", markup=False)
@@ -100,16 +105,27 @@ def down(place: Place, console: Console) -> None:
     console.print("The sandbox is stopped and its data removed." if stopped else "The sandbox was not running.")
 
 
-def _local(fleet: Fleet, stack: Stack, address: str) -> Fleet:
-    """The fleet with the local registry in place of its own, as the program will see it."""
-    local = {"registry": address, "manifests_artifact": manifests_url(address)}
+def _address(plan: Plan, server: str) -> str:
+    return f"{LOOPBACK}:{plan.ports[server]}"
+
+
+def _local(fleet: Fleet, stack: Stack, plan: Plan) -> Fleet:
+    """The fleet with the local registry and Git server in place of its own, as the program will see it."""
+    registry = _address(plan, "registry")
+    local = {
+        "registry": registry,
+        "manifests_artifact": manifests_url(registry),
+        "git_url": f"http://{_address(plan, 'git')}",
+    }
     return config.with_stack(fleet, stack.model_copy(update=local))
 
 
-def _run_program(place: Place, plan: Plan, fleet: Fleet, console: Console) -> None:
+def _run_program(place: Place, plan: Plan, fleet: Fleet, stack: Stack, console: Console) -> None:
     """Applies the program's resources, by the real engine where there is one."""
     values = _values(place, plan, fleet)
-    confidential = {f"{names.PROJECT}:{config.REGISTRY_TOKEN}": _token(place.home)}
+    confidential = {
+        f"{names.PROJECT}:{key}": _token(place.home, key) for key in config.secrets_of(fleet, stack.environment, STACK)
+    }
     if program := _engine(place.home):
         console.print("Applying with the Pulumi engine on PATH; its state is kept in the sandbox's folder.")
         Engine(program=program, checkout=place.checkout, home=place.home).up(values, confidential)
@@ -178,14 +194,15 @@ def _values(place: Place, plan: Plan, fleet: Fleet) -> dict[str, Any]:
     return config.read_stack_values(place.checkout, STACK) | {
         f"{names.PROJECT}:clusters": clusters,
         f"{names.PROJECT}:registry": fleet.registry,
+        f"{names.PROJECT}:gitUrl": fleet.github.url,
         f"{names.PROJECT}:manifestsArtifact": fleet.flux.artifact,
         f"{names.PROJECT}:operatorChart": str(plan.parts.chart),
     }
 
 
-def _token(home: Home) -> str:
-    """A registry token of this sandbox's own; the registry asks for none, but the path it takes is the real one."""
-    path = home.root / "registry-token"
+def _token(home: Home, key: str) -> str:
+    """A secret of this sandbox's own; no server here asks for it, but the path that it takes is the real one."""
+    path = home.secret(key)
     if not path.exists():
         write_file(path, secrets.token_urlsafe(24).encode())
     return path.read_text()
@@ -210,7 +227,7 @@ def _api(place: Place, cluster: str) -> Api:
     return Api(place.home.cluster(cluster).kubeconfig.read_text())
 
 
-def _tell(place: Place, plan: Plan, pictures: Sequence[Picture], console: Console) -> None:
+def _tell(place: Place, plan: Plan, fleet: Fleet, pictures: Sequence[Picture], console: Console) -> None:
     from sandbox.report import SIMULATED, show_table
 
     console.print()
@@ -220,6 +237,7 @@ def _tell(place: Place, plan: Plan, pictures: Sequence[Picture], console: Consol
         console.print(f"Flux Status page of {name}:  http://{LOOPBACK}:{plan.ports[f'{name}/page']}/", highlight=False)
         kubeconfig = shlex.quote(str(place.home.cluster(name).kubeconfig))
         console.print(f"export KUBECONFIG={kubeconfig}", highlight=False, soft_wrap=True)
+    console.print(f"git clone {fleet.repository_url(fleet.repositories.fleet)}", highlight=False, soft_wrap=True)
     console.print("How it is:  make status    Stop and remove it:  make down\n")
     console.print(SIMULATED, style="dim")
 

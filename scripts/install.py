@@ -77,14 +77,20 @@ def run(command: list[str], total: int = 0) -> None:
 
 
 def install(venv: Path, locks: list[Path]) -> None:
-    """Make the environment anew: an old one may hold packages that no lock names any more, or be half installed."""
+    """Make the environment anew: an old one may hold packages that no lock names any more, or be half installed.
+
+    The locks are complete, so nothing is resolved: older versions of pip fail over a pinned package that another one
+    wants with an extra. `pip check` says whether the locks fit together.
+    """
     lines = [line for lock in locks for line in lock.read_text().splitlines()]
     total = len({line for line in lines if line[:1].isalpha()})
     print(f"Installing {total} Python packages into {venv} (once, under a minute)", file=sys.stderr)
     run([sys.executable, "-m", "venv", "--clear", str(venv)])
-    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--require-hashes", "--no-input"]
+    pip = [str(venv / "bin" / "python"), "-m", "pip"]
+    quiet = ["--no-input", "--disable-pip-version-check"]
     files = [word for lock in locks for word in ("--requirement", str(lock))]
-    run([*pip, "--disable-pip-version-check", "--progress-bar=off", *files], total)
+    run([*pip, "install", "--require-hashes", "--no-deps", *quiet, "--progress-bar=off", *files], total)
+    run([*pip, "check", *quiet])
 
 
 def works(venv: Path) -> bool:

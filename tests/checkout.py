@@ -6,7 +6,7 @@ What is found on the clusters comes from `tests/reader.py`, or from a server on 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,34 +14,79 @@ from typing import Any, Final
 import yaml
 
 from fleet import config, names
+from fleet.errors import ConfigError
 from sandbox.program import seam
 from sandbox.program.registration import Registration
 from tests.recording import RecordingMonitor
 
 REPOSITORY: Final = Path(__file__).parent.parent
-STACKS: Final = {"sandbox": ["staging"], "staging": ["staging"], "production": ["prod-eu", "prod-us"]}
+STACKS: Final = {
+    "sandbox": ["staging"],
+    "staging": ["staging"],
+    "production": ["prod-eu", "prod-us"],
+    "update": ["update"],
+}
 """Every stack file of the repository, and the clusters that it brings up."""
 KIND: Final = "command:local:Command"
-REGISTRY_TOKEN: Final = "ghp-of-the-tests-0123456789"  # noqa: S105
-ORDER: Final = (
-    ["namespace"],
-    ["operator"],
-    ["secret", "runtime"],
-    ["policies", "infra", "apps"],
-    ["instance"],
-)
-"""Words for the objects of a cluster; each stage waits for all earlier ones."""
+KIND_STACKS: Final = ("staging", "update")
+"""Stacks whose cluster, of the same name, the kind CLI makes."""
+DELIVERING: Final = [(stack, cluster) for stack in ("sandbox", "staging", "production") for cluster in STACKS[stack]]
+"""Stack and cluster of those that get components and tenants; an update cluster gets none."""
+SECRET_OBJECTS: Final = {
+    "secret": "ghcr-auth",
+    "platform": "flux-system",
+    "tenants": "flux-apps",
+    "update": "github-auth",
+    "status": "github-status",
+    "address": "alert-address",
+}
+"""Secrets of a cluster by the words for them."""
+SETS: Final = ("policies", "alerts", "infra", "apps", "image-update-automation")
+"""ResourceSets by name, which is also the word for each."""
 OBJECTS: Final = {
     "namespace": ("kubernetes:core/v1:Namespace", "flux-system"),
     "operator": ("kubernetes:helm.sh/v3:Release", "flux-operator"),
-    "secret": ("kubernetes:core/v1:Secret", "ghcr-auth"),
+    **{word: ("kubernetes:core/v1:Secret", name) for word, name in SECRET_OBJECTS.items()},
     "runtime": ("kubernetes:core/v1:ConfigMap", "flux-runtime-info"),
-    "policies": ("kubernetes:fluxcd.controlplane.io/v1:ResourceSet", "resourceset-policies"),
-    "infra": ("kubernetes:fluxcd.controlplane.io/v1:ResourceSet", "resourceset-infra"),
-    "apps": ("kubernetes:fluxcd.controlplane.io/v1:ResourceSet", "resourceset-apps"),
+    **{name: ("kubernetes:fluxcd.controlplane.io/v1:ResourceSet", f"resourceset-{name}") for name in SETS},
     "instance": ("kubernetes:fluxcd.controlplane.io/v1:FluxInstance", "fluxinstance-flux"),
 }
 """Type and name, without the cluster's, of the object that each word stands for."""
+
+Order = tuple[list[str], ...]
+"""Words for the objects of a cluster by stages; each stage waits for all earlier ones."""
+
+
+def order(*secrets: str, sets: Iterable[str]) -> Order:
+    """That of a cluster with these secrets and ResourceSets."""
+    stages = (["namespace"], ["operator"], [*secrets, "runtime"], [*sets], ["instance"])
+    return tuple(stage for stage in stages if stage)
+
+
+ORDER: Final = order("secret", sets=("policies", "infra", "apps"))
+UPDATE_ORDER: Final = order("secret", "update", sets=())
+"""Of the repository's own clusters: those that get components and tenants, and the update cluster."""
+
+
+APPS: Final = {"platform": {"id": 11, "installation": 12}, "tenants": {"id": 21, "installation": 22}}
+UPDATE_APP: Final = {"update": {"id": 31, "installation": 32}}
+"""GitHub Apps of a stack in the git design, and the one that only image automation needs."""
+DESIGNS: Final = ("oci", "git", "git with apps")
+"""What `Checkout.use` knows."""
+
+
+def order_of(design: str, stack: str) -> Order:
+    """That of every cluster of a stack of the repository, changed to a design. The first that tracks main automates."""
+    if design == "oci":
+        return UPDATE_ORDER if stack == "update" else ORDER
+    if stack == "production":
+        return order("platform", "tenants", sets=("policies", "alerts", "infra", "apps"))
+    return order("platform", "tenants", "update", sets=SETS)
+
+
+def secret_value(key: str) -> str:
+    """What the tests set as the secret of that key."""
+    return f"value-of-{key}-0123456789"
 
 
 def kubeconfig_token(cluster: str) -> str:
@@ -98,7 +143,10 @@ class Run:
 
 
 class Checkout:
-    """A checkout in a folder of the test's own: the files are the repository's, as long as a test changes none."""
+    """A checkout in a folder of the test's own: the files are the repository's, as long as a test changes none.
+
+    Only `github` is taken out of fleet.yaml: what is made on GitHub has tests of its own.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -106,13 +154,32 @@ class Checkout:
             (root / name).symlink_to(REPOSITORY / name)
         self.servers: dict[str, str] = {}
         """Address of each cluster's API server, where one listens."""
+        self.change_fleet(github={})
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        """fleet.yaml as plain data."""
+        return dict(yaml.safe_load((self.root / config.FLEET_FILE).read_text()))
 
     def change_fleet(self, **sections: Any) -> None:
         """Give fleet.yaml other sections; the repository's stays as it is."""
+        changed = self.sections | sections
         file = self.root / config.FLEET_FILE
-        changed = yaml.safe_load(file.read_text()) | sections
         file.unlink()
-        file.write_text(yaml.safe_dump(changed))
+        file.write_text(yaml.safe_dump(changed, sort_keys=False))
+
+    def use(self, design: str, stack: str, **sections: Any) -> dict[str, Any]:
+        """Change fleet.yaml to another design, which may lack update clusters; gives what the stack must say then."""
+        if design == "oci":
+            self.change_fleet(**sections)
+            return {}
+        found, auth = self.sections, "app" if design == "git with apps" else "token"
+        environments = {name: e | {"auth": auth} for name, e in found["environments"].items() if "role" not in e}
+        clusters = {name: c for name, c in found["clusters"].items() if c["environment"] in environments}
+        changed = {"design": "git", "alerts": {}, "environments": environments, "clusters": clusters}
+        self.change_fleet(**changed | sections)
+        apps = APPS if stack == "production" else APPS | UPDATE_APP
+        return {"githubApps": apps} if auth == "app" else {}
 
     def kubeconfig(self, cluster: str) -> str:
         return kubeconfig(cluster, **({"server": self.servers[cluster]} if cluster in self.servers else {}))
@@ -132,7 +199,7 @@ class Checkout:
         A kind cluster exists once `up` has made it; `without` names keys that are not set.
         """
         values = config.read_stack_values(self.root, stack) | {_full(key): v for key, v in changes.items()}
-        secrets = {_full(config.REGISTRY_TOKEN): REGISTRY_TOKEN}
+        secrets = {_full(key): secret_value(key) for key in self._secrets(values["fleet:environment"], stack)}
         for name, spec in values["fleet:clusters"].items():
             if path := spec.get("kubeconfig"):
                 (self.root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -141,7 +208,8 @@ class Checkout:
                 secrets[_full(key)] = self.kubeconfig(name)
         given = {key: v if isinstance(v, str) else json.dumps(v) for key, v in (values | secrets).items()}
         made = not preview if kind_exists is None else kind_exists
-        monitor = monitor or RecordingMonitor(outputs={KIND: {"stdout": self.kubeconfig("staging")}} if made else {})
+        printed = {f"{name}-kind": {"stdout": self.kubeconfig(name)} for name in KIND_STACKS}
+        monitor = monitor or RecordingMonitor(outputs=printed if made else {})
         outputs = seam.run(
             self.root / "__main__.py",
             project=names.PROJECT,
@@ -152,6 +220,14 @@ class Checkout:
             preview=preview,
         )
         return Run(monitor, outputs)
+
+    def _secrets(self, environment: str, stack: str) -> list[str]:
+        """Keys of the secrets that follow from fleet.yaml; without a valid one, that of its design."""
+        try:
+            fleet = config.load_fleet(self.root / config.FLEET_FILE)
+        except ConfigError:
+            return ["registryToken"]
+        return list(config.secrets_of(fleet, environment, stack))
 
 
 def _full(key: str) -> str:

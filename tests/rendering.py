@@ -1,6 +1,7 @@
 """What the rendering tests share: the fleets they render, golden files, and the schemas of the operator's CRDs.
 
-`fleet.yaml` is the case `default`; `complete` uses every key. Golden files are rewritten by
+`fleet.yaml` is the case `default`; `complete` uses every key of the oci design, `git` is the other design with
+projects of teams, each in a repository of its own and only in some environments. Golden files are rewritten by
 `pytest tests/unit --update-golden`; read the difference before you commit it.
 """
 
@@ -17,17 +18,25 @@ import pytest
 import yaml
 
 from fleet import config
-from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree
+from fleet.manifests.trees import Tree, trees
 from fleet.model import Fleet, parse_fleet
 from sandbox.parts import files, recipe
 
 ROOT: Final = Path(__file__).parents[1]
 GOLDEN: Final = ROOT / "tests/golden"
-CASES: Final = {"default": ROOT / "fleet.yaml", "complete": ROOT / "tests/config/valid/complete.yaml"}
-CLUSTERS: Final = {
-    "default": ("staging", "prod-eu", "prod-us"),
-    "complete": ("qa", "staging", "prod-eu", "prod-us", "update"),
+CASES: Final = {
+    "default": ROOT / "fleet.yaml",
+    "complete": ROOT / "tests/config/valid/complete.yaml",
+    "git": ROOT / "tests/config/valid/git.yaml",
 }
+CLUSTERS: Final = {
+    "default": ("staging", "prod-eu", "prod-us", "update"),
+    "complete": ("qa", "staging", "prod-eu", "prod-us", "update"),
+    "git": ("qa", "staging", "staging-2", "production"),
+}
+
+FOLDERS: Final = ("clusters", "tenants", "components", "update")
+"""Of the repositories, what Flux reads."""
 
 Schemas = Mapping[tuple[str, str], Mapping[str, Any]]
 """JSON schema of a custom resource, by API version and kind."""
@@ -44,9 +53,24 @@ def make_fleet(**sections: Any) -> Fleet:
 
 
 def trees_of(fleet: Fleet) -> dict[str, bytes]:
-    """Every file of the three repositories."""
-    trees = {"fleet": fleet_tree(fleet), "infra": infra_tree(fleet), "apps": apps_tree(fleet)}
-    return {f"{name}/{path}": content for name, tree in trees.items() for path, content in tree.items()}
+    """Every file of all repositories; the three that each fleet has are in folders of one name in all cases."""
+    found = trees(fleet).items()
+    return {f"{folder_of(fleet, name)}/{path}": content for name, tree in found for path, content in tree.items()}
+
+
+def folder_of(fleet: Fleet, repository: str) -> str:
+    """Where `trees_of` has a repository."""
+    return {name: role for role, name in fleet.repositories.model_dump().items()}.get(repository, repository)
+
+
+def tree_of(fleet: Fleet, role: str) -> Tree:
+    """The tree of one of the three repositories that each fleet has."""
+    return trees(fleet)[getattr(fleet.repositories, role)]
+
+
+def delivering(fleet: Fleet) -> list[str]:
+    """Clusters that get components and tenants."""
+    return [name for name in fleet.clusters if fleet.environment_of(name).role == "fleet"]
 
 
 def read_all(text: bytes | str) -> list[Any]:
@@ -55,11 +79,16 @@ def read_all(text: bytes | str) -> list[Any]:
 
 
 def objects_of(fleet: Fleet) -> Iterator[tuple[str, Any]]:
-    """Every Kubernetes object in the trees, with its file; without what only kustomize reads."""
+    """Every Kubernetes object in the trees, with its file; without what only kustomize, people or GitHub read."""
     for path, content in trees_of(fleet).items():
-        if not path.endswith(("kustomization.yaml", "-values.yaml")):
+        if is_applied(path) and not path.endswith(("kustomization.yaml", "-values.yaml")):
             for document in read_all(content):
                 yield path, document
+
+
+def is_applied(path: str) -> bool:
+    """Whether Flux reads that YAML file; `path` begins with the repository."""
+    return path.split("/")[1] in FOLDERS and path.endswith(".yaml")
 
 
 def check_golden(folder: Path, rendered: Mapping[str, bytes], *, update: bool) -> None:

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from fleet.cli import pulumi, render
+    from fleet.cli import pulumi, render, seed, tokens
 
     parser = argparse.ArgumentParser(prog="python -m fleet", description="Commands of the fleet.")
     parser.set_defaults(root=Path.cwd())
@@ -32,6 +32,13 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=f"{text}, with the Pulumi CLI")
         verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
         verb.set_defaults(run=getattr(pulumi, name))
+    verb = verbs.add_parser("tokens", help="list the credentials that a stack needs, with their least permissions")
+    verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
+    verb.set_defaults(run=tokens.tokens)
+    verb = verbs.add_parser("seed", help="bring a repository's content up to date on GitHub; `up` calls it")
+    verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
+    verb.add_argument("--repository", required=True, help="name of the repository")
+    verb.set_defaults(run=seed.seed)
     verb = verbs.add_parser("render", help="write the trees of all repositories, offline")
     verb.add_argument("folder", type=Path, help="where to; made when it does not exist")
     verb.set_defaults(run=render.render)

@@ -5,18 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 
 from fleet.config import FLEET_FILE, load_fleet
-from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree
+from fleet.manifests.trees import trees
 
 
 def render(options: Namespace) -> int:
     """Writes a folder a repository; files of the same path are replaced, others are left alone."""
     fleet = load_fleet(options.root / FLEET_FILE)
-    trees = {
-        fleet.repositories.fleet: fleet_tree(fleet),
-        fleet.repositories.infra: infra_tree(fleet),
-        fleet.repositories.apps: apps_tree(fleet),
-    }
-    for repository, tree in trees.items():
+    for repository, tree in trees(fleet).items():
         for path, content in tree.items():
             target = options.folder / repository / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,9 @@ operator.py   Flux Operator: chart values, and the ResourceSet by which Flux kee
 runtime.py    the variables of a cluster, and what Flux's substitution makes of a manifest
 policies.py   ResourceSet with the admission policy for tenants' sources
 delivery.py   ResourceSets that deliver platform components and tenants
-automation.py ResourceSet of the update cluster, which moves chart versions in Git
+sources.py    where their content comes from: the difference between the designs
+automation.py ResourceSet that moves chart versions in Git, and which versions it may take
+alerts.py     what Flux tells people
 releases.py   a chart source and a HelmRelease
 dump.py       the one YAML writer
 trees/        whole repositories as path → bytes

@@ -1,6 +1,12 @@
-"""The update cluster's ResourceSet: image automation that proposes new chart versions on a branch of its own."""
+"""Image automation: new chart versions, written into Git where a marker asks for it.
+
+In the oci design on an update cluster, which proposes them on a branch of their own; in the git design on the first
+cluster that tracks main, which commits them there.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fleet import names
 from fleet.manifests.objects import (
@@ -11,11 +17,16 @@ from fleet.manifests.objects import (
     role_binding,
     tenant_kustomization,
 )
-from fleet.model import Fleet
+from fleet.manifests.sources import git_repository
+from fleet.model import Fleet, Release, repositories_of
 from fleet.model.base import Manifest
+from fleet.model.repository import MAIN
 
-AUTOMATION = "image-update-automation"
 NAMESPACE = "<< inputs.namespace >>"
+PROPOSED = "image-updates"
+"""Branch of the proposals in the oci design."""
+FOLDER = "update"
+"""Folder of the policies in a repository."""
 
 COMMIT_MESSAGE = """\
 Automated chart update
@@ -38,12 +49,9 @@ Objects:
 def automation_resource_set(fleet: Fleet) -> Manifest:
     served = custom_resource_exists("imageupdateautomations.image.toolkit.fluxcd.io")
     inputs = [
-        {
-            "namespace": namespace,
-            "repository": f"https://github.com/{fleet.owner}/{repository}",
-            "pushBranch": "image-updates",
-        }
-        for namespace, repository in (("apps", fleet.repositories.apps), ("infra", fleet.repositories.infra))
+        {"namespace": repository.update_namespace, "repository": name}
+        for name, repository in repositories_of(fleet).items()
+        if repository.automated
     ]
     resources = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(NAMESPACE)},
@@ -51,29 +59,37 @@ def automation_resource_set(fleet: Fleet) -> Manifest:
         copied("Secret", names.GIT_SECRET, NAMESPACE),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(names.TENANT_ACCOUNT, NAMESPACE)},
         role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", NAMESPACE),
-        _repository(),
-        tenant_kustomization(NAMESPACE, NAMESPACE, ("GitRepository", NAMESPACE), "./update-policies"),
+        git_repository(fleet, NAMESPACE, NAMESPACE, MAIN, names.GIT_SECRET),
+        tenant_kustomization(NAMESPACE, NAMESPACE, ("GitRepository", NAMESPACE), f"./{FOLDER}"),
         _automation(fleet),
     ]
-    return resource_set(AUTOMATION, every="5m", depends_on=[served], inputs=inputs, resources=resources)
+    return resource_set(names.AUTOMATION, every="5m", depends_on=[served], inputs=inputs, resources=resources)
 
 
-def _repository() -> Manifest:
-    return {
-        "apiVersion": names.SOURCE_API,
-        "kind": "GitRepository",
-        "metadata": metadata(NAMESPACE, NAMESPACE),
-        "spec": {
-            "interval": "10m",
-            "url": "<< inputs.repository >>",
-            "ref": {"branch": "main"},
-            "secretRef": {"name": names.GIT_SECRET},
-        },
-    }
+def policy_name(workload: str, release: str) -> str:
+    return f"{workload}-{release}"
+
+
+def policy(name: str, release: Release) -> tuple[Manifest, Manifest]:
+    """What lists a chart's versions, and what chooses one; a range leaves pre-releases out unless it names one."""
+    image = release.chart.removeprefix("oci://")
+    return (
+        _image("ImageRepository", name, {"image": image, "interval": "12h", "provider": "generic"}),
+        _image(
+            "ImagePolicy",
+            name,
+            {"imageRepositoryRef": {"name": name}, "policy": {"semver": {"range": release.updates}}},
+        ),
+    )
+
+
+def _image(kind: str, name: str, spec: dict[str, Any]) -> Manifest:
+    return {"apiVersion": names.IMAGE_API, "kind": kind, "metadata": metadata(name), "spec": spec}
 
 
 def _automation(fleet: Fleet) -> Manifest:
     author = {"name": fleet.bot.name, "email": fleet.bot.address}
+    branch = MAIN if fleet.design == "git" else PROPOSED
     return {
         "apiVersion": names.IMAGE_API,
         "kind": "ImageUpdateAutomation",
@@ -82,8 +98,8 @@ def _automation(fleet: Fleet) -> Manifest:
             "interval": "30m",
             "sourceRef": {"kind": "GitRepository", "name": NAMESPACE},
             "git": {
-                "checkout": {"ref": {"branch": "main"}},
-                "push": {"branch": "<< inputs.pushBranch >>"},
+                "checkout": {"ref": {"branch": MAIN}},
+                "push": {"branch": branch},
                 "commit": {"author": author, "messageTemplate": COMMIT_MESSAGE},
             },
             "update": {"path": "./components", "strategy": "Setters"},

@@ -5,22 +5,23 @@ Text in `<< >>` is filled in by the operator for each input, `${ }` by Flux for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from fleet import names
+from fleet.manifests.alerts import alert_kinds, alert_secrets, alerts, alerts_resource_set, has_alerts, status_secret
+from fleet.manifests.automation import automation_resource_set
 from fleet.manifests.objects import (
     copied,
-    cosign,
     custom_resource_exists,
     metadata,
     resource_set,
     role_binding,
     tenant_kustomization,
-    workflow,
 )
 from fleet.manifests.policies import POLICIES, policies_resource_set
-from fleet.manifests.runtime import COMPONENT
-from fleet.model import Fleet, Workload
+from fleet.manifests.sources import REPOSITORY, TENANT, Source, source, source_inputs, source_kind
+from fleet.model import Component, Fleet, Tenant, Workload
 from fleet.model.base import Manifest
 
 INFRA = "infra"
@@ -28,77 +29,149 @@ APPS = "apps"
 CONTROLLERS = "infra-controllers"
 CONFIGS = "infra-configs"
 
-TENANT = "<< inputs.tenant >>"
 ENVIRONMENT = "<< inputs.environment >>"
 
 READY_ONCE = "dep.status.observedGeneration >= 0"
 """CEL: the CRD's default is -1 and the controller raises it with the first success, so that a dependency that fails
 later does not hold back what already runs."""
 
+NEIGHBOURS: Final = [
+    {"podSelector": {}},
+    {"namespaceSelector": {"matchLabels": {names.LABEL_ROLE: "platform"}}},
+]
+"""Who may reach a namespace: itself, and platform components (ingress, monitoring)."""
 
-def infra_resource_set(fleet: Fleet) -> Manifest:
-    """Components as cluster admin: their releases first, then the custom resources that need them."""
-    resources = [
-        _namespace("platform"),
-        *_account(),
-        role_binding("ClusterRoleBinding", f"flux-infra-{TENANT}", "cluster-admin", TENANT),
-        _source(fleet, INFRA, fleet.repositories.infra),
-        _kustomization(CONTROLLERS, INFRA, f"./controllers/{ENVIRONMENT}", "<< inputs.dependsOn | toJson >>"),
-        _kustomization(CONFIGS, INFRA, f"./configs/{ENVIRONMENT}", [{"name": CONTROLLERS}]),
-    ]
-    inputs = [_input(name, component) for name, component in fleet.components.items()]
-    return resource_set(INFRA, every="5m", depends_on=_prerequisites(), inputs=inputs, resources=resources)
+W = TypeVar("W", bound=Workload)
 
 
-def apps_resource_set(fleet: Fleet) -> Manifest:
-    """Tenants as namespace admin, each within its quota and closed to other tenants' traffic."""
-    resources = [
-        _namespace("tenant"),
-        *_account(),
-        role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", TENANT),
-        _quota(),
-        _limits(),
-        _isolation(),
-        _source(fleet, APPS, fleet.repositories.apps),
-        _kustomization(APPS, APPS, f"./{ENVIRONMENT}", "<< inputs.dependsOn | toJson >>"),
-    ]
-    inputs = [
-        _input(name, tenant) | {"team": tenant.team, "quota": tenant.quota.model_dump()}
-        for name, tenant in fleet.tenants.items()
-    ]
-    return resource_set(APPS, every="5m", depends_on=_prerequisites(), inputs=inputs, resources=resources)
+def tenant_resource_sets(fleet: Fleet) -> dict[str, Manifest]:
+    """All of them by name, in the order in which they take effect; empty ones are left out, since the operator would
+    apply them once without inputs and leave the placeholders in."""
+    sets = [policies_resource_set(fleet)]
+    if has_alerts(fleet):
+        sets.append(alerts_resource_set(fleet))
+    sets += _by_environments(INFRA, fleet, fleet.components, _infra)
+    sets += _by_environments(APPS, fleet, fleet.tenants, _apps)
+    if fleet.automating:
+        sets.append(automation_resource_set(fleet))
+    return {manifest["metadata"]["name"]: manifest for manifest in sets}
 
 
-def tenants_kustomization() -> Manifest:
-    """Applies the ResourceSets of the fleet repository with the variables of the cluster filled in."""
+def resource_sets_of(fleet: Fleet, cluster: str) -> dict[str, Manifest]:
+    """Those that a cluster runs."""
+    foreign = _foreign(fleet, cluster)
+    return {name: manifest for name, manifest in tenant_resource_sets(fleet).items() if name not in foreign}
+
+
+def tenants_kustomization(fleet: Fleet, cluster: str) -> Manifest:
+    """Applies the ResourceSets of the fleet repository with the variables of the cluster filled in, without those that
+    are for other clusters."""
+    spec: Manifest = {
+        "serviceAccountName": names.OPERATOR,
+        "interval": "12h",
+        "retryInterval": "3m",
+        "path": "./tenants",
+        "prune": True,
+        "sourceRef": {"kind": source_kind(fleet), "name": names.SYNC},
+        "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": names.RUNTIME_INFO}]},
+    }
+    if foreign := _foreign(fleet, cluster):
+        spec["patches"] = [_deletion(name) for name in sorted(foreign)]
     return {
         "apiVersion": names.KUSTOMIZATION_API,
         "kind": "Kustomization",
         "metadata": metadata(names.TENANTS, names.FLUX_NAMESPACE),
-        "spec": {
-            "serviceAccountName": names.OPERATOR,
-            "interval": "12h",
-            "retryInterval": "3m",
-            "path": "./tenants",
-            "prune": True,
-            "sourceRef": {"kind": "OCIRepository", "name": names.SYNC},
-            "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": names.RUNTIME_INFO}]},
-        },
+        "spec": spec,
     }
 
 
-def tenant_resource_sets(fleet: Fleet) -> list[Manifest]:
-    """In the order in which they take effect; empty ones are left out, since the operator would apply them once
-    without inputs and leave the placeholders in."""
-    sets = [policies_resource_set(fleet)]
-    if fleet.components:
-        sets.append(infra_resource_set(fleet))
-    if fleet.tenants:
-        sets.append(apps_resource_set(fleet))
-    return sets
+def _deletion(name: str) -> Manifest:
+    """kustomize takes the target's name for a regex, in which `infra.a.b` is also `infra.a-b`."""
+    patch = f"$patch: delete\napiVersion: {names.OPERATOR_API}\nkind: ResourceSet\nmetadata:\n  name: {name}\n"
+    return {"target": {"kind": "ResourceSet", "name": name.replace(".", "[.]")}, "patch": patch}
 
 
-def _prerequisites() -> list[Manifest]:
+def _foreign(fleet: Fleet, cluster: str) -> set[str]:
+    """Names of the ResourceSets that are not for this cluster."""
+    environment = fleet.clusters[cluster].environment
+    foreign = {
+        _set_name(kind, limits)
+        for kind, workloads in ((INFRA, fleet.components), (APPS, fleet.tenants))
+        for limits in _limits_of(fleet, workloads)
+        if limits is not None and environment not in limits
+    }
+    if fleet.automating and not fleet.automates(cluster):
+        foreign.add(names.AUTOMATION)
+    return foreign
+
+
+def _by_environments(
+    kind: str, fleet: Fleet, workloads: Mapping[str, W], render: Callable[[Fleet, str, Mapping[str, W]], Manifest]
+) -> Iterator[Manifest]:
+    """A ResourceSet for what goes everywhere, and one for each choice of environments."""
+    for limits in _limits_of(fleet, workloads):
+        chosen = {name: w for name, w in workloads.items() if _limits(fleet, w) == limits}
+        yield render(fleet, _set_name(kind, limits), chosen)
+
+
+def _limits_of(fleet: Fleet, workloads: Mapping[str, Workload]) -> list[tuple[str, ...] | None]:
+    return list(dict.fromkeys(_limits(fleet, workload) for workload in workloads.values()))
+
+
+def _limits(fleet: Fleet, workload: Workload) -> tuple[str, ...] | None:
+    """The environments that get it, in the order of promotion; None for all."""
+    limits = fleet.overlays_of(workload)
+    return None if limits == fleet.overlays else limits
+
+
+def _set_name(kind: str, limits: tuple[str, ...] | None) -> str:
+    """Dots, since no environment has one in its name."""
+    return ".".join([kind, *(limits or ())])
+
+
+def _infra(fleet: Fleet, name: str, components: Mapping[str, Component]) -> Manifest:
+    """Components as cluster admin: their releases first, then the custom resources that need them."""
+    content = source(fleet, INFRA, names.SYNC)
+    resources = [
+        _namespace("platform"),
+        *_account(fleet, content),
+        role_binding("ClusterRoleBinding", f"flux-infra-{TENANT}", "cluster-admin", TENANT),
+        _isolation("platform", "<< inputs.ingress | toJson >>"),
+        content.manifest,
+        _kustomization(CONTROLLERS, content, f"controllers/{ENVIRONMENT}", "<< inputs.dependsOn | toJson >>"),
+        _kustomization(CONFIGS, content, f"configs/{ENVIRONMENT}", [{"name": CONTROLLERS}]),
+        *alerts(fleet, TENANT, REPOSITORY, status_secret(fleet, names.SYNC)),
+    ]
+    inputs = [
+        _input(fleet, c, component, fleet.repositories.infra) | {"ingress": _ingress(component)}
+        for c, component in components.items()
+    ]
+    return resource_set(name, every="5m", depends_on=_prerequisites(fleet), inputs=inputs, resources=resources)
+
+
+def _apps(fleet: Fleet, name: str, tenants: Mapping[str, Tenant]) -> Manifest:
+    """Tenants as namespace admin, each within its quota and closed to other tenants' traffic."""
+    content = source(fleet, APPS, names.TENANTS_SECRET)
+    resources = [
+        _namespace("tenant"),
+        *_account(fleet, content),
+        role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", TENANT),
+        _quota(),
+        _requests(),
+        _isolation("tenant", [{"from": NEIGHBOURS}]),
+        content.manifest,
+        _kustomization(APPS, content, ENVIRONMENT, "<< inputs.dependsOn | toJson >>"),
+        *alerts(fleet, TENANT, REPOSITORY, status_secret(fleet, names.TENANTS_SECRET)),
+    ]
+    inputs = [
+        _input(fleet, t, tenant, fleet.repository_of(tenant))
+        | {"team": tenant.team, "quota": tenant.quota.model_dump()}
+        for t, tenant in tenants.items()
+    ]
+    return resource_set(name, every="5m", depends_on=_prerequisites(fleet), inputs=inputs, resources=resources)
+
+
+def _prerequisites(fleet: Fleet) -> list[Manifest]:
     """The policies are in force and Flux is installed. The ResourceSets may be applied before the FluxInstance."""
     policies = {
         "apiVersion": names.OPERATOR_API,
@@ -108,17 +181,17 @@ def _prerequisites() -> list[Manifest]:
         "ready": True,
         "readyExpr": "status.conditions.filter(c, c.type == 'Ready').all(c, c.status == 'True')",
     }
-    crds = ("ocirepositories.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io")
-    return [policies, *(custom_resource_exists(crd) for crd in crds)]
+    sources = "gitrepositories" if fleet.design == "git" else "ocirepositories"
+    crds = (f"{sources}.source.toolkit.fluxcd.io", "kustomizations.kustomize.toolkit.fluxcd.io")
+    return [policies, *(custom_resource_exists(crd) for crd in crds), *alert_kinds(fleet)]
 
 
-def _input(name: str, workload: Workload) -> Manifest:
+def _input(fleet: Fleet, name: str, workload: Workload, repository: str) -> Manifest:
     return {
         "tenant": name,
-        "tag": "${ARTIFACT_TAG}",
+        "repository": repository,
         "environment": "${ENVIRONMENT}",
-        "artifactSubjectWorkflow": "${ARTIFACT_SUBJECT_WORKFLOW}",
-        "artifactSubjectGitRef": "${ARTIFACT_SUBJECT_GIT_REF}",
+        **source_inputs(fleet),
         "podSecurity": workload.pod_security,
         "dependsOn": list(_depends_on(workload.depends_on)),
     }
@@ -135,40 +208,25 @@ def _namespace(role: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(TENANT, labels=labels)}
 
 
-def _account() -> list[Manifest]:
-    """The account Flux impersonates, and copies of the cluster's variables and of the registry secret."""
+def _account(fleet: Fleet, content: Source) -> list[Manifest]:
+    """The account Flux impersonates, and copies of the cluster's variables and of the secrets."""
+    account: Manifest = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(names.TENANT_ACCOUNT, TENANT),
+    }
+    if content.secret == names.REGISTRY_SECRET:
+        account["imagePullSecrets"] = [{"name": names.REGISTRY_SECRET}]
     return [
         copied("ConfigMap", names.RUNTIME_INFO, TENANT),
-        copied("Secret", names.REGISTRY_SECRET, TENANT, type="kubernetes.io/dockerconfigjson"),
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": metadata(names.TENANT_ACCOUNT, TENANT),
-            "imagePullSecrets": [{"name": names.REGISTRY_SECRET}],
-        },
+        copied("Secret", content.secret, TENANT, type=content.secret_type),
+        *alert_secrets(fleet, TENANT),
+        account,
     ]
 
 
-def _source(fleet: Fleet, name: str, repository: str) -> Manifest:
-    """The tenant's own artifact, signed by the workflow of its repository and, for a release, by its own tag only."""
-    ref = f'<< inputs.artifactSubjectGitRef | replace "{COMPONENT}" inputs.tenant >>'
-    subject = workflow(fleet.owner, repository, "<< inputs.artifactSubjectWorkflow >>", ref)
-    return {
-        "apiVersion": names.SOURCE_API,
-        "kind": "OCIRepository",
-        "metadata": metadata(name, TENANT),
-        "spec": {
-            "interval": "5m",
-            "serviceAccountName": names.TENANT_ACCOUNT,
-            "url": f"oci://{fleet.artifacts}/{repository.lower()}/{TENANT}",
-            "ref": {"tag": "<< inputs.tag >>"},
-            "verify": cosign(subject),
-        },
-    }
-
-
-def _kustomization(name: str, source: str, path: str, depends_on: str | list[Manifest]) -> Manifest:
-    return tenant_kustomization(TENANT, name, ("OCIRepository", source), path, depends_on)
+def _kustomization(name: str, content: Source, path: str, depends_on: str | list[Manifest]) -> Manifest:
+    return tenant_kustomization(TENANT, name, content.reference, f"{content.folder}/{path}", depends_on)
 
 
 def _quota() -> Manifest:
@@ -185,7 +243,7 @@ def _quota() -> Manifest:
     }
 
 
-def _limits() -> Manifest:
+def _requests() -> Manifest:
     """Requests for containers that give none; under a quota they would be refused otherwise."""
     default = {"type": "Container", "defaultRequest": {"cpu": "50m", "memory": "64Mi"}}
     return {
@@ -196,12 +254,16 @@ def _limits() -> Manifest:
     }
 
 
-def _isolation() -> Manifest:
-    """Traffic into the namespace only from itself and from platform components (ingress, monitoring)."""
-    peers = [{"podSelector": {}}, {"namespaceSelector": {"matchLabels": {names.LABEL_ROLE: "platform"}}}]
+def _ingress(component: Component) -> list[Manifest]:
+    """What reaches a component: its neighbours, and everybody where it says so. It is in force before the releases."""
+    open_to_all = {"ports": [{"port": port, "protocol": "TCP"} for port in component.open_ports]}
+    return [{"from": NEIGHBOURS}, *([open_to_all] if component.open_ports else [])]
+
+
+def _isolation(name: str, ingress: str | list[Manifest]) -> Manifest:
     return {
         "apiVersion": names.NETWORK_API,
         "kind": "NetworkPolicy",
-        "metadata": metadata("tenant", TENANT),
-        "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": peers}]},
+        "metadata": metadata(name, TENANT),
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": ingress},
     }

@@ -5,20 +5,25 @@ from __future__ import annotations
 from fleet import names
 from fleet.manifests.dump import dump
 from fleet.manifests.objects import RELEASE_TAG, cosign, flux_system, workflow
+from fleet.manifests.runtime import git_provider
 from fleet.model import Fleet, Flux
 from fleet.model.base import Manifest
+from fleet.model.repository import MAIN
 
 
 def flux_instance(fleet: Fleet, cluster: str) -> Manifest:
     """Fields in the order of the CRD; empty ones are left out, since the operator's defaults are the better ones."""
     flux = fleet.flux_of(cluster)
+    sync = _git_sync if fleet.design == "git" else _oci_sync
+    verified = [] if fleet.design == "git" else [_verify_patch(fleet, cluster)]
     spec: Manifest = {
         "distribution": _distribution(flux),
         "components": list(fleet.controllers_of(cluster)),
         "cluster": _cluster(flux),
-        "sync": _sync(fleet, cluster, flux),
-        "kustomize": {"patches": [_verify_patch(fleet, cluster), *flux.patches]},
+        "sync": sync(fleet, cluster, flux),
     }
+    if patches := [*verified, *flux.patches]:
+        spec["kustomize"] = {"patches": patches}
     if flux.sharding:
         spec["sharding"] = flux.sharding.model_dump(by_alias=True, mode="json")
     if flux.storage:
@@ -58,7 +63,20 @@ def _cluster(flux: Flux) -> Manifest:
     return section
 
 
-def _sync(fleet: Fleet, cluster: str, flux: Flux) -> Manifest:
+def _git_sync(fleet: Fleet, cluster: str, flux: Flux) -> Manifest:
+    """Every cluster follows main of the fleet repository: its folder decides what reaches it, not a branch."""
+    return {
+        "kind": "GitRepository",
+        "url": fleet.repository_url(fleet.repositories.fleet),
+        "ref": f"refs/heads/{MAIN}",
+        "path": f"clusters/{cluster}",
+        "interval": flux.sync_interval,
+        "provider": git_provider(fleet, cluster),
+        "pullSecret": names.SYNC,
+    }
+
+
+def _oci_sync(fleet: Fleet, cluster: str, flux: Flux) -> Manifest:
     sync = {
         "kind": "OCIRepository",
         "url": f"oci://{fleet.artifacts}/{fleet.repositories.fleet.lower()}",
@@ -75,6 +93,6 @@ def _verify_patch(fleet: Fleet, cluster: str) -> Manifest:
     """Only artifacts signed by the fleet repository's own workflow are applied; FluxInstance has no field for it."""
     releases = fleet.environment_of(cluster).tracks == "releases"
     ref = f"refs/tags/{RELEASE_TAG}" if releases else "refs/heads/main"
-    subject = workflow(fleet.owner, fleet.repositories.fleet, "push-artifact", ref)
+    subject = workflow(fleet.owner, fleet.repositories.fleet.replace(".", "[.]"), "push-artifact", ref)
     patch = [{"op": "add", "path": "/spec/verify", "value": cosign(subject)}]
     return {"target": {"kind": "OCIRepository", "name": names.SYNC}, "patch": dump(patch).decode()}

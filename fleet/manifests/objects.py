@@ -37,10 +37,9 @@ def cosign(subject: str) -> Manifest:
 
 
 def workflow(owner: str, repository: str, file: str, ref: str) -> str:
-    """Regex of the signing identity that GitHub gives a workflow run. Dots are in classes, so that no backslash has
-    to survive YAML, Go templates and substitution."""
-    path = f"https://github.com/{owner}/{repository}/.github/workflows/".replace(".", "[.]")
-    return f"{path}{file}[.]yaml@{ref}"
+    """Regex of the signing identity that GitHub gives a workflow run; `repository` and `ref` are regexes themselves.
+    Dots are in classes, so that no backslash has to survive YAML, Go templates and substitution."""
+    return f"https://github[.]com/{owner}/{repository}/[.]github/workflows/{file}[.]yaml@{ref}"
 
 
 def role_binding(kind: str, name: str, role: str, namespace: str, account: str = names.TENANT_ACCOUNT) -> Manifest:
@@ -82,7 +81,7 @@ def config_map(meta: Manifest, data: Manifest | None = None) -> Manifest:
     return body | {"data": data} if data is not None else body
 
 
-def copied(kind: str, name: str, namespace: str, **extra: str) -> Manifest:
+def copied(kind: str, name: str, namespace: str, **extra: str | None) -> Manifest:
     """A ConfigMap or Secret that the operator keeps equal to the one of that name in flux-system."""
     return {
         "apiVersion": "v1",
@@ -93,7 +92,7 @@ def copied(kind: str, name: str, namespace: str, **extra: str) -> Manifest:
             labels={names.LABEL_WATCH: "Enabled"},
             annotations={names.ANNOTATION_COPY_FROM: f"{names.FLUX_NAMESPACE}/{name}"},
         ),
-        **extra,
+        **{key: value for key, value in extra.items() if value},
     }
 
 

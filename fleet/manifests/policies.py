@@ -16,7 +16,7 @@ SOURCE_CONTROLLER = f"system:serviceaccount:{names.FLUX_NAMESPACE}:source-contro
 
 def allowed_sources(fleet: Fleet) -> list[str]:
     """Prefixes tenants may pull from: the owner's own, those of their releases' charts, and the listed ones."""
-    own = [f"https://github.com/{fleet.owner}/", f"oci://{fleet.artifacts}/"]
+    own = [f"{fleet.github.url}/{fleet.owner}/", f"oci://{fleet.artifacts}/"]
     return list(dict.fromkeys([*own, *_chart_prefixes(fleet.tenants), *fleet.sources]))
 
 
@@ -34,7 +34,7 @@ def policies_resource_set(fleet: Fleet) -> Manifest:
 
 
 def _policy() -> Manifest:
-    kinds = ["gitrepositories", "ocirepositories", "helmrepositories"]
+    kinds = ["gitrepositories", "ocirepositories", "helmrepositories", "buckets"]
     rule = {
         "apiGroups": ["source.toolkit.fluxcd.io"],
         "apiVersions": ["*"],
@@ -57,12 +57,14 @@ def _policy() -> Manifest:
                 }
             ],
             "variables": [
-                {"name": "url", "expression": "object.spec.url"},
+                # a bucket has an endpoint without a scheme, which no prefix admits
+                {"name": "url", "expression": "has(object.spec.url) ? object.spec.url : object.spec.endpoint"},
                 {"name": "prefixes", "expression": "params.data.sources.split(' ')"},
             ],
             "validations": [
                 {
-                    "expression": "variables.prefixes.exists(prefix, variables.url.startsWith(prefix))",
+                    # the slash admits the repository of charts whose own prefix is listed
+                    "expression": "variables.prefixes.exists(prefix, (variables.url + '/').startsWith(prefix))",
                     "messageExpression": (
                         "'source ' + variables.url + ' is not allowed, it must start with one of: '"
                         " + params.data.sources"

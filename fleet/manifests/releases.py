@@ -1,40 +1,25 @@
-"""A release: where its chart comes from, and the HelmRelease that installs it."""
+"""A release: where its chart comes from, and the HelmRelease that installs it.
+
+In the oci design the chart is an OCIRepository of its own, in the git design a version of a HelmRepository's. The
+version carries the marker by which image automation finds it.
+"""
 
 from __future__ import annotations
 
 from fleet import names
+from fleet.manifests.dump import Commented
 from fleet.manifests.objects import CHART_LAYER, RETRY, metadata
 from fleet.model import Release
 from fleet.model.base import Manifest
 
 
-def chart_source(name: str, release: Release) -> Manifest:
-    return {
-        "apiVersion": names.SOURCE_API,
-        "kind": "OCIRepository",
-        "metadata": metadata(f"{name}-chart"),
-        "spec": {
-            "interval": "1h",
-            "url": release.chart,
-            "layerSelector": CHART_LAYER,
-            "ref": {"tag": release.version},
-        },
-    }
-
-
-def helm_release(name: str, release: Release) -> Manifest:
-    spec: Manifest = {
-        "interval": "1h",
-        "timeout": "10m",
-        "releaseName": name,
-        "chartRef": {"kind": "OCIRepository", "name": f"{name}-chart"},
-        "install": {"crds": "Create", "strategy": RETRY},
-        "upgrade": {"crds": "CreateReplace", "strategy": RETRY},
-        "driftDetection": {"mode": "enabled" if release.drift_detection else "disabled"},
-    }
-    if release.values:
-        spec["values"] = release.values
-    return {"apiVersion": names.HELM_API, "kind": "HelmRelease", "metadata": metadata(name), "spec": spec}
+def release_objects(name: str, release: Release, *, design: str, policy: str) -> tuple[Manifest, Manifest]:
+    """The chart's source and the HelmRelease; `policy` is `namespace:name` of the ImagePolicy of the version."""
+    version = Commented(release.version, f'{{"$imagepolicy": "{policy}:tag"}}')
+    if design == "git":
+        return _chart_repository(name, release), _helm_release(name, release, {"chart": _chart(name, release, version)})
+    reference = {"kind": "OCIRepository", "name": f"{name}-chart"}
+    return _chart_source(name, release, version), _helm_release(name, release, {"chartRef": reference})
 
 
 def values_patch(name: str, values: Manifest) -> Manifest:
@@ -45,3 +30,59 @@ def values_patch(name: str, values: Manifest) -> Manifest:
         "metadata": metadata(name),
         "spec": {"values": values},
     }
+
+
+def _chart_source(name: str, release: Release, version: str) -> Manifest:
+    return {
+        "apiVersion": names.SOURCE_API,
+        "kind": "OCIRepository",
+        "metadata": metadata(f"{name}-chart"),
+        "spec": {
+            "interval": "1h",
+            "url": release.chart,
+            "layerSelector": CHART_LAYER,
+            "ref": {"tag": version},
+        },
+    }
+
+
+def _chart_repository(name: str, release: Release) -> Manifest:
+    return {
+        "apiVersion": names.SOURCE_API,
+        "kind": "HelmRepository",
+        "metadata": metadata(f"{name}-charts"),
+        "spec": {"type": "oci", "interval": "12h", "url": release.chart.rpartition("/")[0]},
+    }
+
+
+def _chart(name: str, release: Release, version: str) -> Manifest:
+    return {
+        "spec": {
+            "chart": release.chart.rpartition("/")[2],
+            "version": version,
+            "interval": "12h",
+            "sourceRef": {"kind": "HelmRepository", "name": f"{name}-charts"},
+        }
+    }
+
+
+def _helm_release(name: str, release: Release, chart: Manifest) -> Manifest:
+    spec: Manifest = {
+        "interval": "1h",
+        "timeout": "10m",
+        "releaseName": name,
+        **chart,
+        "install": {"crds": "Create", "strategy": RETRY},
+        "upgrade": {"crds": "CreateReplace", "strategy": RETRY},
+        "driftDetection": _drift_detection(release),
+    }
+    if release.test:
+        spec["test"] = {"enable": True}
+    if release.values:
+        spec["values"] = release.values
+    return {"apiVersion": names.HELM_API, "kind": "HelmRelease", "metadata": metadata(name), "spec": spec}
+
+
+def _drift_detection(release: Release) -> Manifest:
+    mode = {"mode": "enabled" if release.drift_detection else "disabled"}
+    return mode | ({"ignore": list(release.drift_ignore)} if release.drift_ignore else {})

@@ -21,17 +21,33 @@ COMPONENT = "COMPONENT"
 def runtime_info(fleet: Fleet, cluster: str) -> dict[str, str]:
     """Variables of a cluster. In an environment that tracks releases, only a tag of the component itself signs."""
     own = fleet.clusters[cluster]
-    environment = fleet.environment_of(cluster)
-    releases = environment.tracks == "releases"
     info = {
         "ENVIRONMENT": own.environment,
         "CLUSTER_NAME": cluster,
         "CLUSTER_DOMAIN": own.domain or "cluster.local",
+        "GIT_PROVIDER": git_provider(fleet, cluster),
+    }
+    followed = _branch(fleet, cluster) if fleet.design == "git" else _artifact(fleet, cluster)
+    return info | followed | own.runtime_info
+
+
+def git_provider(fleet: Fleet, cluster: str) -> str:
+    """How Flux signs in to GitHub: `github` means as an App."""
+    return "github" if fleet.environment_of(cluster).auth == "app" else "generic"
+
+
+def _branch(fleet: Fleet, cluster: str) -> dict[str, str]:
+    return {"GIT_BRANCH": fleet.branch_of(cluster)}
+
+
+def _artifact(fleet: Fleet, cluster: str) -> dict[str, str]:
+    environment = fleet.environment_of(cluster)
+    releases = environment.tracks == "releases"
+    return {
         "ARTIFACT_TAG": environment.artifact_tag,
         "ARTIFACT_SUBJECT_WORKFLOW": "release-artifact" if releases else "push-artifact",
         "ARTIFACT_SUBJECT_GIT_REF": f"refs/tags/{COMPONENT}/{RELEASE_TAG}" if releases else "refs/heads/main",
     }
-    return info | own.runtime_info
 
 
 def runtime_config_map(data: Mapping[str, str]) -> Manifest:

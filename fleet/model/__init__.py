@@ -5,32 +5,43 @@
 
 from fleet.model.catalog import with_catalog
 from fleet.model.cluster import Cluster, Environment
-from fleet.model.fleet import Bot, Fleet, Repositories, Team
+from fleet.model.credential import Credential, credentials_of
+from fleet.model.fleet import Fleet, Repositories
 from fleet.model.flux import Flux, Operator
+from fleet.model.github import AppInstallation, Bot, GitHub, Team
 from fleet.model.parsing import parse_fleet, parse_stack
-from fleet.model.stack import ClusterSource, ExistingCluster, KindCluster, Stack
+from fleet.model.repository import Branch, Repository, repositories_of
+from fleet.model.stack import ClusterSource, ExistingCluster, KindCluster, Stack, stack_file
 from fleet.model.tenant import Component, Config, Quota, Release, Tenant, Workload
 
 __all__ = [
+    "AppInstallation",
     "Bot",
+    "Branch",
     "Cluster",
     "ClusterSource",
     "Component",
     "Config",
+    "Credential",
     "Environment",
     "ExistingCluster",
     "Fleet",
     "Flux",
+    "GitHub",
     "KindCluster",
     "Operator",
     "Quota",
     "Release",
     "Repositories",
+    "Repository",
     "Stack",
     "Team",
     "Tenant",
     "Workload",
+    "credentials_of",
     "parse_fleet",
     "parse_stack",
+    "repositories_of",
+    "stack_file",
     "with_catalog",
 ]

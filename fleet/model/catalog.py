@@ -33,6 +33,9 @@ def with_catalog(raw: Mapping[str, Any], catalog: Entries, source: str) -> tuple
                 if isinstance(wanted, str) and wanted not in words and own.get("catalog"):
                     path, hint = f"{source}.{section}.{name}.catalog", did_you_mean(wanted, words)
                     problems.append(Problem(path, f"the catalog has no entry `{wanted}` for {section}", hint))
+                elif not own and str(wanted) not in words:
+                    message = f"is empty, and the catalog has no entry `{name}`"
+                    problems.append(Problem(f"{source}.{section}.{name}", message, did_you_mean(str(name), words)))
                 start = _without_foreign_environments(words.get(str(wanted), {}), raw.get("environments"))
                 own = merge(start, own)
             resolved[section][name] = own

@@ -17,70 +17,30 @@ from fleet.errors import Problem, did_you_mean
 from fleet.model.faults import problems_of
 from fleet.model.fleet import Fleet
 from fleet.model.flux import CORE, Flux
-from fleet.model.stack import Stack
-from fleet.model.tenant import Component
+from fleet.model.repository import BOTS, repositories_of
+from fleet.model.tenant import Component, Workload
+from fleet.model.variables import reserved_variables
 
 RESERVED_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", names.FLUX_NAMESPACE})
 
 BASE = "base"
 """The folder beside the overlays, which are named after the environments."""
 
-RUNTIME_KEYS = (
-    "ENVIRONMENT",
-    "CLUSTER_NAME",
-    "CLUSTER_DOMAIN",
-    "ARTIFACT_TAG",
-    "ARTIFACT_SUBJECT_WORKFLOW",
-    "ARTIFACT_SUBJECT_GIT_REF",
-    "FLEET_STACK",
-)
-"""Variables that the program computes; nobody else may set them."""
-
 
 def check_fleet(fleet: Fleet, raw: Mapping[str, Any], source: str) -> list[Problem]:
     """Every fault of sense in a fleet, in the order of the file."""
-    checks = (_repositories, _teams, _environments, _clusters, _namespaces, _dependencies, _releases)
+    checks = (
+        _repositories,
+        _teams,
+        _environments,
+        _clusters,
+        _namespaces,
+        _dependencies,
+        _delivered,
+        _releases,
+        _own_repositories,
+    )
     return [problem for check in checks for problem in check(fleet, raw, source)]
-
-
-def check_stack(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, source: str) -> list[Problem]:
-    """Every fault of sense in a stack: its clusters must be exactly those of its environment."""
-    if stack.environment not in fleet.environments:
-        hint = did_you_mean(stack.environment, fleet.environments)
-        return [Problem(f"{source}.environment", f"fleet.yaml has no environment `{stack.environment}`", hint)]
-    wanted = fleet.clusters_in(stack.environment)
-    configured = _keys(raw, "clusters")
-    problems = [
-        Problem(f"{source}.clusters.{name}", *_foreign_cluster(name, stack.environment, fleet))
-        for name in configured
-        if name not in wanted
-    ]
-    problems += [
-        Problem(
-            f"{source}.clusters",
-            f"cluster `{name}` of environment `{stack.environment}` is missing",
-            f"say how it is made: `clusters: {{{name}: {{kind: existing, kubeconfig: …}}}}`",
-        )
-        for name in wanted
-        if name not in configured
-    ]
-    return [*problems, *_stack_variables(stack, fleet, f"{source}.runtimeInfo")]
-
-
-def _stack_variables(stack: Stack, fleet: Fleet, path: str) -> Iterator[Problem]:
-    """Both write the same ConfigMap: a key that Git has as well would go back and forth."""
-    yield from _reserved_variables(stack.runtime_info, path)
-    for name, cluster in fleet.clusters_in(stack.environment).items():
-        for key in stack.runtime_info.keys() & cluster.runtime_info.keys():
-            message = f"`{key}` is also set by `clusters.{name}.runtimeInfo` of fleet.yaml"
-            yield Problem(f"{path}.{key}", message, "a variable has one owner; remove one of the two")
-
-
-def _foreign_cluster(name: str, environment: str, fleet: Fleet) -> tuple[str, str]:
-    if name in fleet.clusters:
-        owner = fleet.clusters[name].environment
-        return f"cluster `{name}` belongs to environment `{owner}`, this stack owns `{environment}`", ""
-    return f"fleet.yaml has no cluster `{name}`", did_you_mean(name, fleet.clusters_in(environment))
 
 
 def _repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
@@ -94,7 +54,43 @@ def _repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
             )
 
 
+def _own_repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
+    """A tenant's own repository is nobody else's, and image automation has a namespace for each repository."""
+    platform = {name.lower() for name in (fleet.repositories.fleet, fleet.repositories.infra)}
+    delivery = platform | {fleet.repository_of(tenant).lower() for tenant in fleet.tenants.values()}
+    for name, tenant in fleet.tenants.items():
+        path = f"{source}.tenants.{name}"
+        if tenant.repository and tenant.repository.lower() in platform:
+            message = f"`{tenant.repository}` belongs to the platform team"
+            yield Problem(f"{path}.repository", message, "choose another name")
+        if tenant.source and tenant.source.lower() in delivery | {fleet.repositories.apps.lower()}:
+            message = f"`{tenant.source}` is a repository that Flux delivers from"
+            yield Problem(f"{path}.source", message, "keep code and delivery apart; choose another name")
+    taken: dict[str, str] = {}
+    for repository in repositories_of(fleet).values():
+        namespace = repository.update_namespace
+        if not repository.automated:
+            continue
+        if namespace in taken:
+            message = f"`{repository.name}` and `{taken[namespace]}` differ in characters that namespaces do not have"
+            yield Problem(f"{source}.repositories", message, "rename one of the two")
+        taken[namespace] = repository.name
+        for section in ("components", "tenants"):
+            if namespace in keys_of(raw, section):
+                message = f"namespace `{namespace}` is that of image automation for `{repository.name}`"
+                yield Problem(f"{source}.{section}.{namespace}", message, "rename it")
+
+
 def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
+    named = {str(cluster.get("environment")) for cluster in _entries(raw, "clusters") if isinstance(cluster, Mapping)}
+    misspelt = not named.issubset(keys_of(raw, "environments"))
+    for name, environment in fleet.environments.items():
+        path = f"{source}.environments.{name}"
+        if name not in named and not misspelt:
+            yield Problem(path, "no cluster is in it", f"add one: `clusters: {{…: {{environment: {name}}}}}`")
+        if environment.role == "update" and fleet.design == "git":
+            hint = "the first environment that tracks main moves chart versions; remove this one"
+            yield Problem(f"{path}.role", "the git design has no clusters of their own for updates", hint)
     if BASE in fleet.environments:
         yield Problem(f"{source}.environments.{BASE}", f"`{BASE}` is the folder that all overlays share", "rename it")
 
@@ -102,10 +98,10 @@ def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
 def _clusters(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
     for name, cluster in fleet.clusters.items():
         path = f"{source}.clusters.{name}"
-        if cluster.environment not in _keys(raw, "environments"):
-            hint = did_you_mean(cluster.environment, _keys(raw, "environments"))
+        if cluster.environment not in keys_of(raw, "environments"):
+            hint = did_you_mean(cluster.environment, keys_of(raw, "environments"))
             yield Problem(f"{path}.environment", f"there is no environment `{cluster.environment}`", hint)
-        yield from _reserved_variables(cluster.runtime_info, f"{path}.runtimeInfo")
+        yield from reserved_variables(cluster.runtime_info, f"{path}.runtimeInfo")
         yield from _flux(fleet, name, path)
 
 
@@ -116,28 +112,25 @@ def _flux(fleet: Fleet, cluster: str, path: str) -> Iterator[Problem]:
     except ValidationError as error:
         yield from problems_of(error, Flux, f"{path}.flux")
         return
-    missing = {"source-controller", "kustomize-controller"} - set(CORE if chosen is None else chosen)
-    for controller in sorted(missing):
+    installed = set(CORE if chosen is None else chosen)
+    for controller in sorted({"source-controller", "kustomize-controller"} - installed):
         yield Problem(f"{path}.flux.components", f"`{controller}` is missing", "every cluster syncs with it; add it")
-
-
-def _reserved_variables(variables: Mapping[str, str], path: str) -> Iterator[Problem]:
-    for key in variables:
-        if key in RUNTIME_KEYS:
-            yield Problem(f"{path}.{key}", f"`{key}` is computed by the program", "choose another name")
+    alerting = (fleet.reports_commits or fleet.alerts.chat) and fleet.clusters[cluster].environment in fleet.overlays
+    if alerting and "notification-controller" not in installed:
+        hint = "add it, or switch alerts off: `alerts: {commitStatus: false}`"
+        yield Problem(f"{path}.flux.components", "`notification-controller` is missing, which sends alerts", hint)
+    if fleet.design == "git" and fleet.flux_of(cluster).sync_provider != "generic":
+        hint = "in the git design `environments.<name>.auth` says how Flux signs in; remove it"
+        yield Problem(f"{path}.flux.syncProvider", "is for registries", hint)
 
 
 def _namespaces(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
-    for section, entries in (("components", fleet.components), ("tenants", fleet.tenants)):
-        for name in entries:
-            if name in RESERVED_NAMESPACES:
-                yield Problem(
-                    f"{source}.{section}.{name}",
-                    f"namespace `{name}` belongs to Kubernetes or Flux",
-                    "rename it",
-                )
-    for name in _keys(raw, "components"):
-        if name in _keys(raw, "tenants"):
+    for section, name, _ in _workloads(fleet):
+        if name in RESERVED_NAMESPACES:
+            path = f"{source}.{section}.{name}"
+            yield Problem(path, f"namespace `{name}` belongs to Kubernetes or Flux", "rename it")
+    for name in keys_of(raw, "components"):
+        if name in keys_of(raw, "tenants"):
             yield Problem(
                 f"{source}.tenants.{name}",
                 f"namespace `{name}` is also claimed by `components.{name}`",
@@ -146,16 +139,34 @@ def _namespaces(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[P
 
 
 def _dependencies(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
-    known = _keys(raw, "components")
-    for section, entries in (("components", fleet.components), ("tenants", fleet.tenants)):
-        for name, entry in entries.items():
-            for index, wanted in enumerate(entry.depends_on):
-                if wanted not in known:
-                    path = f"{source}.{section}.{name}.dependsOn.{index}"
-                    yield Problem(path, f"there is no component `{wanted}`", did_you_mean(wanted, known))
+    known = keys_of(raw, "components")
+    for section, name, entry in _workloads(fleet):
+        for index, wanted in enumerate(entry.depends_on):
+            if wanted not in known:
+                path = f"{source}.{section}.{name}.dependsOn.{index}"
+                yield Problem(path, f"there is no component `{wanted}`", did_you_mean(wanted, known))
     for cycle in _cycles(fleet.components):
         path = f"{source}.components.{cycle[0]}.dependsOn"
         yield Problem(path, f"cycle: {' → '.join(f'`{step}`' for step in cycle)}", "remove one of these dependencies")
+
+
+def _delivered(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
+    """Environments that a component or tenant is for: they exist, and what it depends on is there too."""
+    for section, name, workload in _workloads(fleet):
+        path = f"{source}.{section}.{name}"
+        for index, environment in enumerate(workload.environments or ()):
+            if environment not in keys_of(raw, "environments") or environment in fleet.updating:
+                hint = did_you_mean(environment, fleet.overlays)
+                yield Problem(f"{path}.environments.{index}", f"nothing is delivered to `{environment}`", hint)
+        if workload.environments is not None and not workload.environments:
+            yield Problem(f"{path}.environments", "it would be delivered nowhere", "name environments, or remove it")
+        for wanted in workload.depends_on:
+            component = fleet.components.get(wanted)
+            there = fleet.overlays_of(component) if component else fleet.overlays
+            for environment in fleet.overlays_of(workload):
+                if environment not in there:
+                    message = f"`{wanted}` is not delivered to environment `{environment}`, where `{name}` needs it"
+                    yield Problem(f"{path}.dependsOn", message, f"add `{environment}` to its `environments`")
 
 
 def _cycles(components: Mapping[str, Component]) -> Iterator[list[str]]:
@@ -175,30 +186,28 @@ def _cycles(components: Mapping[str, Component]) -> Iterator[list[str]]:
 
 
 def _releases(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
-    updating = [name for name, environment in fleet.environments.items() if environment.role == "update"]
-    known = [name for name in _keys(raw, "environments") if name not in updating]
-    for section, entries in (("components", fleet.components), ("tenants", fleet.tenants)):
-        for name, entry in entries.items():
-            parts: list[tuple[str, Mapping[str, Any]]] = [
-                (f"releases.{release}.environments", spec.environments) for release, spec in entry.releases.items()
-            ]
-            if isinstance(entry, Component):
-                parts += [
-                    (f"configs.{config}.environments", spec.environments) for config, spec in entry.configs.items()
-                ]
-            for where, environments in parts:
-                for environment in environments:
-                    if environment not in known:
-                        path = f"{source}.{section}.{name}.{where}.{environment}"
-                        message = f"there is no overlay for an environment `{environment}`"
-                        yield Problem(path, message, did_you_mean(environment, known))
+    known = [name for name in keys_of(raw, "environments") if name not in fleet.updating]
+    for section, name, entry in _workloads(fleet):
+        parts: list[tuple[str, Mapping[str, Any]]] = [
+            (f"releases.{release}.environments", spec.environments) for release, spec in entry.releases.items()
+        ]
+        if isinstance(entry, Component):
+            parts += [(f"configs.{config}.environments", spec.environments) for config, spec in entry.configs.items()]
+        for where, environments in parts:
+            for environment in environments:
+                if environment not in known:
+                    path = f"{source}.{section}.{name}.{where}.{environment}"
+                    message = f"there is no overlay for an environment `{environment}`"
+                    yield Problem(path, message, did_you_mean(environment, known))
 
 
 def _teams(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
     for name, tenant in fleet.tenants.items():
-        if tenant.team not in _keys(raw, "teams"):
-            hint = did_you_mean(tenant.team, _keys(raw, "teams"))
+        if tenant.team not in keys_of(raw, "teams"):
+            hint = did_you_mean(tenant.team, keys_of(raw, "teams"))
             yield Problem(f"{source}.tenants.{name}.team", f"there is no team `{tenant.team}`", hint)
+    if BOTS in fleet.teams:
+        yield Problem(f"{source}.teams.{BOTS}", "is the team that the program makes for the bot", "rename it")
     if not any(team.role == "platform" for team in fleet.teams.values()) and fleet.teams:
         yield Problem(
             f"{source}.teams",
@@ -207,6 +216,17 @@ def _teams(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Proble
         )
 
 
-def _keys(raw: Mapping[str, Any], section: str) -> list[str]:
+def _workloads(fleet: Fleet) -> Iterator[tuple[str, str, Workload]]:
+    """Section, name and entry of everything that is delivered."""
+    yield from (("components", name, component) for name, component in fleet.components.items())
+    yield from (("tenants", name, tenant) for name, tenant in fleet.tenants.items())
+
+
+def _entries(raw: Mapping[str, Any], section: str) -> list[Any]:
+    entries = raw.get(section)
+    return list(entries.values()) if isinstance(entries, Mapping) else []
+
+
+def keys_of(raw: Mapping[str, Any], section: str) -> list[str]:
     entries = raw.get(section)
     return [str(key) for key in entries] if isinstance(entries, Mapping) else []

@@ -14,6 +14,8 @@ class Environment(Model):
     """`main`: every change merged to main. `releases`: only what carries a release tag."""
     role: Literal["fleet", "update"] = "fleet"
     """`update`: its clusters are thrown away after use and only run image automation."""
+    auth: Literal["token", "app"] = "token"
+    """How Flux and the program sign in to GitHub: with tokens of the bot, or as GitHub Apps."""
 
     @property
     def artifact_tag(self) -> str:

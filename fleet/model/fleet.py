@@ -8,8 +8,10 @@ from pydantic import Field
 
 from fleet.model.base import DnsLabel, GitHubOwner, Model, RegistryBase, RepositoryName, SourcePrefix
 from fleet.model.cluster import Cluster, Environment
-from fleet.model.flux import CORE, UPDATE, Controller, Flux, Operator
-from fleet.model.tenant import Component, Tenant
+from fleet.model.flux import AUTOMATION, CORE, UPDATE, Controller, Flux, Operator
+from fleet.model.github import Alerts, Bot, GitHub, Team
+from fleet.model.repository import MAIN, PRODUCTION
+from fleet.model.tenant import Component, Tenant, Workload
 
 
 class Repositories(Model):
@@ -23,39 +25,19 @@ class Repositories(Model):
     """Applications of the tenants."""
 
 
-class Bot(Model):
-    """The account that Flux and the workflows act as."""
-
-    name: GitHubOwner
-    """GitHub login, also the author of automated commits."""
-    email: str | None = None
-    """Mail of automated commits; by default GitHub's no-reply address of the login."""
-
-    @property
-    def address(self) -> str:
-        return self.email or f"{self.name}@users.noreply.github.com"
-
-
-class Team(Model):
-    """A GitHub team of the owner."""
-
-    role: Literal["platform", "tenant"]
-    """`platform` maintains fleet and infra, `tenant` works in apps."""
-    members: tuple[GitHubOwner, ...] = ()
-    """GitHub logins."""
-
-
 class Fleet(Model):
     """A fleet: what is delivered, by whom, to which clusters."""
 
-    design: Literal["oci"]
-    """How clusters get their state: `oci`, from signed OCI artifacts."""
+    design: Literal["oci", "git"]
+    """How clusters get their state: `oci`, from signed OCI artifacts; `git`, from Git branches."""
     owner: GitHubOwner
     """GitHub organisation that owns the repositories."""
     registry: RegistryBase = "ghcr.io"
     """Registry of the artifacts; they are published below `<registry>/<owner>`."""
     repositories: Repositories = Repositories()
     """Names of the repositories."""
+    github: GitHub = GitHub()
+    """How the repositories are made and protected."""
     bot: Bot
     """The Flux bot."""
     teams: dict[DnsLabel, Team]
@@ -64,6 +46,8 @@ class Fleet(Model):
     """The Flux Operator on every cluster."""
     flux: Flux = Flux()
     """Flux on every cluster."""
+    alerts: Alerts = Alerts()
+    """What Flux reports of its work."""
     environments: Annotated[dict[DnsLabel, Environment], Field(min_length=1)]
     """Environments by name, in the order of promotion."""
     clusters: Annotated[dict[DnsLabel, Cluster], Field(min_length=1)]
@@ -85,6 +69,44 @@ class Fleet(Model):
         """Environments that components and tenants have an overlay for."""
         return tuple(name for name, environment in self.environments.items() if environment.role == "fleet")
 
+    def overlays_of(self, workload: Workload) -> tuple[str, ...]:
+        """Environments that get it, in the order of promotion."""
+        limits = workload.environments
+        return tuple(name for name in self.overlays if limits is None or name in limits)
+
+    @property
+    def updating(self) -> tuple[str, ...]:
+        """Environments whose clusters only move chart versions."""
+        return tuple(name for name, environment in self.environments.items() if environment.role == "update")
+
+    @property
+    def automating(self) -> str | None:
+        """In the git design, the environment that moves chart versions on main: the first that tracks it."""
+        tracking = (name for name in self.overlays if self.environments[name].tracks == "main")
+        return next(tracking, None) if self.design == "git" else None
+
+    @property
+    def reports_commits(self) -> bool:
+        """Whether Flux tells GitHub how each revision fares; by default where it has a token for Git anyway."""
+        chosen = self.alerts.commit_status
+        return self.design == "git" if chosen is None else chosen
+
+    @property
+    def has_bot_account(self) -> bool:
+        """Whether the bot is a GitHub user: registries know tokens of users only, and an App is no user."""
+        return self.design == "oci" or any(environment.auth == "token" for environment in self.environments.values())
+
+    def repository_url(self, repository: str) -> str:
+        """Address that Git clones from."""
+        return f"{self.github.url}/{self.owner}/{repository}.git"
+
+    def repository_of(self, tenant: Tenant) -> str:
+        return tenant.repository or self.repositories.apps
+
+    def branch_of(self, cluster: str) -> str:
+        """Branch of infra and apps that a cluster follows in the git design."""
+        return MAIN if self.environment_of(cluster).tracks == "main" else PRODUCTION
+
     def flux_of(self, cluster: str) -> Flux:
         """Flux of one cluster: the fleet's section with the cluster's own keys laid over it."""
         base = self.flux.model_dump(by_alias=True, exclude_unset=True)
@@ -92,7 +114,13 @@ class Fleet(Model):
 
     def controllers_of(self, cluster: str) -> tuple[Controller, ...]:
         by_role = UPDATE if self.environment_of(cluster).role == "update" else CORE
-        return self.flux_of(cluster).components or by_role
+        chosen = self.flux_of(cluster).components or by_role
+        return (*chosen, *(c for c in AUTOMATION if c not in chosen)) if self.automates(cluster) else chosen
+
+    def automates(self, cluster: str) -> bool:
+        """Whether the cluster moves chart versions on main: one only, or they would push against each other."""
+        environment = self.automating
+        return environment is not None and cluster == next(iter(self.clusters_in(environment)), None)
 
     def environment_of(self, cluster: str) -> Environment:
         return self.environments[self.clusters[cluster].environment]

@@ -45,12 +45,8 @@ CORE: tuple[Controller, ...] = (
     "helm-controller",
     "notification-controller",
 )
-UPDATE: tuple[Controller, ...] = (
-    "source-controller",
-    "kustomize-controller",
-    "image-reflector-controller",
-    "image-automation-controller",
-)
+AUTOMATION: tuple[Controller, ...] = ("image-reflector-controller", "image-automation-controller")
+UPDATE: tuple[Controller, ...] = ("source-controller", "kustomize-controller", *AUTOMATION)
 """Controllers of the update cluster, which only moves chart versions in Git."""
 
 

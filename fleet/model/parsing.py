@@ -14,10 +14,11 @@ from pydantic import ValidationError, create_model
 
 from fleet.errors import ConfigError, Problem
 from fleet.model.base import Model
-from fleet.model.checks import check_fleet, check_stack
+from fleet.model.checks import check_fleet
 from fleet.model.faults import problems_of, steps_of
 from fleet.model.fleet import Fleet
-from fleet.model.stack import Stack
+from fleet.model.stack import Stack, stack_file
+from fleet.model.stack_checks import check_stack
 
 M = TypeVar("M", bound=Model)
 
@@ -32,11 +33,12 @@ def parse_fleet(raw: Mapping[str, Any], source: str = "fleet.yaml") -> Fleet:
     return fleet
 
 
-def parse_stack(raw: Mapping[str, Any], fleet: Fleet | None, source: str) -> Stack:
+def parse_stack(raw: Mapping[str, Any], fleet: Fleet | None, name: str) -> Stack:
     """The checked stack; without a fleet (it is faulty itself) only its form. Raises ConfigError with every fault."""
+    source = stack_file(name)
     stack, problems = _parse(Stack, raw, source)
     if stack is not None and fleet is not None and stack.environment:
-        problems += check_stack(stack, raw, fleet, source)
+        problems += check_stack(stack, raw, fleet, name)
     if problems or stack is None:
         raise ConfigError(problems)
     return stack

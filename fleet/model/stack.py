@@ -8,6 +8,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fleet import names
 from fleet.model.base import DnsLabel, Model, OciUrl, RegistryBase, VariableName, VariableValue, Version
+from fleet.model.github import AppInstallation, Use
+
+
+def stack_file(name: str) -> str:
+    """Where Pulumi keeps a stack's configuration, in the project's folder."""
+    return f"Pulumi.{name}.yaml"
 
 
 class KindCluster(Model):
@@ -56,6 +62,10 @@ class Stack(Model):
     """Chart version that replaces `operator.version` of fleet.yaml for the first install in this stack."""
     operator_chart: str = names.OPERATOR_CHART
     """Address of the operator's chart, or the path of a local copy."""
+    github_apps: dict[Use, AppInstallation] = {}
+    """GitHub Apps by use, in an environment with `auth: app`; the private key of each is the secret `<use>AppKey`."""
+    git_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+$")] | None = None
+    """Address that replaces `github.url` of fleet.yaml in this stack, e.g. a mirror."""
     registry: RegistryBase | None = None
     """Registry that replaces the one of fleet.yaml in this stack, e.g. a mirror."""
     manifests_artifact: OciUrl | None = None

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from fleet.model.base import DnsLabel, Manifest, Model, OciUrl, Quantity, Version, VersionRange
+from fleet.model.base import DnsLabel, Manifest, Model, OciUrl, Quantity, RepositoryName, Version, VersionRange
 
 PodSecurity = Literal["privileged", "baseline", "restricted"]
 
@@ -61,6 +61,10 @@ class Release(Model):
     """Values added in one environment."""
     drift_detection: bool = True
     """Whether helm-controller undoes changes made in the cluster."""
+    drift_ignore: tuple[Manifest, ...] = ()
+    """Changes made in the cluster that stay: `paths` and `target` as in a HelmRelease."""
+    test: bool = False
+    """Whether the chart's tests run after each install and upgrade, and their failure fails the release."""
 
 
 class Config(Model):
@@ -70,6 +74,15 @@ class Config(Model):
     """The object in every environment."""
     environments: dict[DnsLabel, Manifest] = {}
     """Strategic merge added in one environment."""
+
+
+class TextFiles(Model):
+    """Files that become a ConfigMap, as they are: nothing in them is filled in by Flux."""
+
+    files: dict[Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$")], str]
+    """Text by file name."""
+    labels: dict[str, str] = {}
+    """Labels of the ConfigMap."""
 
 
 class Workload(Model):
@@ -83,6 +96,8 @@ class Workload(Model):
     """Components that must have been ready once before this is applied."""
     pod_security: PodSecurity = "baseline"
     """Pod security standard that the namespace enforces."""
+    environments: tuple[DnsLabel, ...] | None = None
+    """Environments that get it; by default all."""
 
 
 class Component(Workload):
@@ -90,6 +105,11 @@ class Component(Workload):
 
     configs: dict[FileName, Config] = {}
     """Custom resources by file name, applied after the releases."""
+    open_ports: tuple[Annotated[int, Field(gt=0, lt=65536)], ...] = ()
+    """Ports of its pods that may be reached from everywhere: webhooks, which the API server calls, and an ingress.
+    All others may be reached from platform components only."""
+    config_maps: dict[FileName, TextFiles] = {}
+    """ConfigMaps by name, applied with the custom resources."""
 
 
 class Quota(Model):
@@ -108,5 +128,9 @@ class Tenant(Workload):
 
     team: DnsLabel
     """The team that owns it."""
+    repository: RepositoryName | None = None
+    """A repository of its own; by default it shares `repositories.apps` with the others."""
+    source: RepositoryName | None = None
+    """Repository of the application's source code and Dockerfile, which its team alone works in."""
     quota: Quota = Quota()
     """Upper bounds of the namespace."""

@@ -1,14 +1,15 @@
 """The Pulumi resources of a stack. The only package that imports provider packages.
 
-deploy.py     the stack: its clusters side by side
+deploy.py     the stack: its repositories and its clusters side by side
+github/       teams and repositories on GitHub, in the one stack that makes them
 clusters/     one module a kind of cluster: settings in, kubeconfig out
 live.py       the only reader of a live cluster: who owns what there
-options.py    the only builder of resource options: managed, gitops
+options.py    the only builder of resource options: managed, gitops, precious, attached
 operator.py   the Flux Operator's namespace and release
 managed.py    what stays ours for ever: registry secret, runtime info
 handover.py   what becomes Flux's: ResourceSets and the FluxInstance
 """
 
-from fleet.resources.deploy import FluxCluster, deploy
+from fleet.resources.deploy import Deployment, FluxCluster, deploy
 
-__all__ = ["FluxCluster", "deploy"]
+__all__ = ["Deployment", "FluxCluster", "deploy"]

@@ -1,15 +1,18 @@
-"""A stack's clusters, each made or taken, read, and bootstrapped with Flux; all of them side by side."""
+"""A stack, all of it side by side: its clusters, each made or taken, read, and bootstrapped with Flux, and the
+repositories, where it makes them. Nothing is declared before GitHub has been looked at: a fault there stops the run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pulumi
 
-from fleet.config import REGISTRY_TOKEN, Settings
+from fleet.config import Settings
 from fleet.errors import ClusterError, Problem
-from fleet.resources import clusters, handover, live, managed, operator
+from fleet.resources import clusters, github, handover, live, managed, operator
 from fleet.resources.options import Scope, children
 
 
@@ -24,17 +27,35 @@ class FluxCluster(pulumi.ComponentResource):
         scope = Scope(cluster=name, provider=clusters.provider(name, cluster, children(self)), parent=self)
         fleet, stack = settings.fleet, settings.stack
         bootstrap = operator.install(scope, settings, verdicts.operator)
-        secret = managed.registry_secret(scope, fleet, settings.secrets[REGISTRY_TOKEN], bootstrap)
+        secrets = managed.secrets(scope, settings, bootstrap)
         info = managed.runtime_info(scope, {"FLEET_STACK": pulumi.get_stack()} | stack.runtime_info, bootstrap)
-        sets = handover.resource_sets(scope, fleet, verdicts, [*bootstrap, secret, info])
-        instance = handover.flux_instance(scope, fleet, verdicts.instance, stack.ready_timeout, [secret, info, *sets])
+        sets = handover.resource_sets(scope, fleet, verdicts, [*bootstrap, *secrets, info])
+        instance = handover.flux_instance(scope, fleet, verdicts.instance, stack.ready_timeout, [*secrets, info, *sets])
         self.kubeconfig = cluster.kubeconfig
         self.instance = instance.id
         self.register_outputs({"instance": self.instance})
 
 
-async def deploy(settings: Settings) -> Mapping[str, FluxCluster]:
-    """The stack's clusters by name. Raises ClusterError when a cluster that is there cannot be read in `up`."""
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What a stack consists of, by name."""
+
+    clusters: Mapping[str, FluxCluster]
+    repositories: Mapping[str, github.FleetRepository] = field(default_factory=dict)
+    """None in a stack that only uses their names."""
+
+
+async def deploy(settings: Settings) -> Deployment:
+    """Raises PreflightError when the repositories cannot be made, and ClusterError when a cluster cannot be read in
+    `up`."""
+    found = await github.observe(settings) if settings.fleet.github.stack == pulumi.get_stack() else None
+    made = await _clusters(settings)
+    if found is None:
+        return Deployment(clusters=made)
+    return Deployment(clusters=made, repositories=github.GitHub("github", settings=settings, found=found).repositories)
+
+
+async def _clusters(settings: Settings) -> Mapping[str, FluxCluster]:
     sources = settings.stack.clusters
     made = {name: clusters.make(name, source, settings) for name, source in sources.items()}
     found = await asyncio.gather(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pulumi
 
 from fleet import names
-from fleet.manifests.delivery import tenant_resource_sets
+from fleet.manifests.delivery import resource_sets_of
 from fleet.manifests.instance import flux_instance as instance_manifest
 from fleet.manifests.runtime import runtime_info, substituted
 from fleet.model import Fleet
@@ -29,8 +29,8 @@ def resource_sets(
         return []
     variables = runtime_info(fleet, scope.cluster)
     return [
-        _apply(scope, substituted(manifest, variables), verdicts.resource_set(manifest["metadata"]["name"]), depends_on)
-        for manifest in tenant_resource_sets(fleet)
+        _apply(scope, substituted(manifest, variables), verdicts.resource_set(name), depends_on)
+        for name, manifest in resource_sets_of(fleet, scope.cluster).items()
     ]
 
 

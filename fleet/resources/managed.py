@@ -1,4 +1,4 @@
-"""What stays ours for ever on a cluster: the registry secret and the variables that only the stack knows."""
+"""What stays ours for ever on a cluster: the secrets, and the variables that only the stack knows."""
 
 from __future__ import annotations
 
@@ -9,30 +9,49 @@ from collections.abc import Mapping, Sequence
 import pulumi
 
 from fleet import names
+from fleet.config import ALERT_ADDRESS, Settings
 from fleet.manifests.runtime import runtime_config_map
-from fleet.model import Fleet
+from fleet.model import AppInstallation, Credential, Fleet, credentials_of
 from fleet.resources.options import Scope, managed, managed_annotations
 
+Text = dict[str, pulumi.Input[str]]
 
-def registry_secret(
-    scope: Scope, fleet: Fleet, token: pulumi.Output[str], depends_on: Sequence[pulumi.Resource]
-) -> pulumi.Resource:
-    """The pull secret of the artifacts; secret like the `token` that it is made of.
 
-    Its watch label makes a rotated token reach the tenants' copies at once.
+def secrets(scope: Scope, settings: Settings, depends_on: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+    """Every Secret that this cluster needs in flux-system; their values are secret like what they are made of.
+
+    The watch label makes a rotated credential reach the tenants' copies at once.
     """
+    fleet, values = settings.fleet, settings.secrets
+    writes = fleet.automates(scope.cluster) or fleet.environment_of(scope.cluster).role == "update"
+    found = []
+    for credential in credentials_of(fleet, settings.stack.environment, pulumi.get_stack()):
+        if credential.secret == names.GIT_SECRET and not writes:
+            continue  # another cluster of the environment runs image automation
+        if credential.secret == names.REGISTRY_SECRET:
+            config = values[credential.key].apply(lambda token: _docker_config(fleet, token))
+            found.append(_secret(scope, credential.secret, {".dockerconfigjson": config}, depends_on))
+        elif credential.secret:
+            text = _git(credential, settings)
+            found.append(_secret(scope, credential.secret, text, depends_on))
+    if ALERT_ADDRESS in values:
+        found.append(_secret(scope, names.ALERTS_SECRET, {"address": values[ALERT_ADDRESS]}, depends_on))
+    return found
+
+
+def _secret(scope: Scope, name: str, text: Text, depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:
     from pulumi_kubernetes.core.v1 import Secret
 
     return Secret(
-        scope.resource_name(names.REGISTRY_SECRET),
+        scope.resource_name(name),
         metadata={
-            "name": names.REGISTRY_SECRET,
+            "name": name,
             "namespace": names.FLUX_NAMESPACE,
             "labels": {names.LABEL_WATCH: "Enabled"},
             "annotations": managed_annotations(),
         },
-        type="kubernetes.io/dockerconfigjson",
-        string_data={".dockerconfigjson": token.apply(lambda value: _docker_config(fleet, value))},
+        type="kubernetes.io/dockerconfigjson" if ".dockerconfigjson" in text else "Opaque",
+        string_data=text,
         opts=managed(scope, depends_on),
     )
 
@@ -41,6 +60,24 @@ def _docker_config(fleet: Fleet, token: str) -> str:
     host, user = fleet.registry.partition("/")[0], fleet.bot.name
     auth = base64.b64encode(f"{user}:{token}".encode()).decode()
     return json.dumps({"auths": {host: {"username": user, "password": token, "auth": auth}}})
+
+
+def _git(credential: Credential, settings: Settings) -> Text:
+    """Keys as Flux reads them: sources `username` and `password`, alerts `token`; an App's are the same for both."""
+    value = settings.secrets[credential.key]
+    if credential.auth == "token":
+        return {"username": settings.fleet.bot.name, "password": value, "token": value}
+    return _app(settings.stack.github_apps[credential.name], value, settings.fleet)
+
+
+def _app(app: AppInstallation, key: pulumi.Output[str], fleet: Fleet) -> Text:
+    text: Text = {
+        "githubAppID": str(app.id),
+        "githubAppInstallationID": str(app.installation),
+        "githubAppPrivateKey": key,
+    }
+    enterprise = fleet.github.url != "https://github.com"
+    return text | ({"githubAppBaseURL": f"{fleet.github.url}/api/v3"} if enterprise else {})
 
 
 def runtime_info(scope: Scope, data: Mapping[str, str], depends_on: Sequence[pulumi.Resource]) -> pulumi.Resource:

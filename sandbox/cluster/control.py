@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from fleet.errors import Problem, ToolError
 from sandbox.cluster.credentials import ensure_credentials
-from sandbox.cluster.home import MARKER, Home, check_ports, choose_ports, read_json
+from sandbox.cluster.home import MARKER, SHARED, Home, check_ports, choose_ports, read_json
 from sandbox.cluster.plan import Plan, read_plan, write_plan
 from sandbox.progress import Progress, Step
 
@@ -131,7 +131,7 @@ def _launch(home: Home) -> subprocess.Popen[bytes]:
 
 def _await_answers(home: Home, plan: Plan, launched: subprocess.Popen[bytes] | None, progress: Progress) -> None:
     needed = [
-        "registry",
+        *SHARED,
         *(f"{name}/{part}" for name in plan.clusters for part in ("etcd", "kube-apiserver")),
     ]
     deadline = time.monotonic() + START_PATIENCE

@@ -28,6 +28,8 @@ PORT_RANGE: Final = range(20000, 30000)
 """Below the ephemeral ports of Linux and macOS: a client that retries there may take a port that a server had."""
 MARKER: Final = "FLEET_SANDBOX"
 """Environment variable of every process of a sandbox, its value the home: how we know our own again."""
+SHARED: Final = ("registry", "git")
+"""Servers that all clusters use, and their ports."""
 CLUSTER_PORTS: Final = ("api", "etcd", "etcd-peer", "sources", "page")
 
 
@@ -86,6 +88,15 @@ class Home:
     def registry(self) -> Path:
         return self.root / "registry"
 
+    @property
+    def git(self) -> Path:
+        """The bare repositories, as `<owner>/<repository>.git`."""
+        return self.root / "git"
+
+    def secret(self, key: str) -> Path:
+        """What stands in for a secret of the stack's configuration."""
+        return self.root / "secrets" / key
+
     def tmp(self, process: str) -> Path:
         """HOME and TMPDIR of one process; kustomize-controller purges folders of others in a shared one."""
         return self.root / "tmp" / process
@@ -139,7 +150,7 @@ def choose_ports(home: Home, clusters: Iterable[str]) -> Mapping[str, int]:
     file = home.root / "ports.json"
     known = read_json(file)
     ports: dict[str, int] = dict(known) if isinstance(known, dict) else {}
-    names = ["registry", *(f"{cluster}/{port}" for cluster in clusters for port in CLUSTER_PORTS)]
+    names = [*SHARED, *(f"{cluster}/{port}" for cluster in clusters for port in CLUSTER_PORTS)]
     missing = [name for name in names if name not in ports]
     if missing:
         ports.update(zip(missing, _free_ports(len(missing), taken=set(ports.values())), strict=True))

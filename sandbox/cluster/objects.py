@@ -1,13 +1,15 @@
 """The cluster objects that make a cluster without kubelets and chart controllers look alive; pure dicts.
 
 Laid down by the supervisor: one node, the Stage definitions that KWOK plays (its own for nodes and pods, ours for
-Flux), its permissions, and permissive definitions of the kinds that charts would bring, since no chart is installed.
+Flux) and its permissions.
 Every message written by a stage begins with `stand-in:`, so a user sees in the status what is simulated.
-Left out on purpose: sources on loopback addresses (`source_stand_in` answers for them) and Kustomizations (real).
+Left out on purpose: kinds that charts would bring (`sandbox.definitions`), sources on loopback addresses (`stand_in`
+answers for them) and Kustomizations (real).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,11 +40,6 @@ class Kind:
 
 
 STAGE: Final = Kind(group=STAGE_GROUP, version="v1alpha1", kind="Stage", plural="stages", namespaced=False)
-CHART_KINDS: Final = (
-    Kind(group="cert-manager.io", version="v1", kind="ClusterIssuer", plural="clusterissuers", namespaced=False),
-    Kind(group="monitoring.coreos.com", version="v1", kind="PodMonitor", plural="podmonitors"),
-    Kind(group="monitoring.coreos.com", version="v1", kind="ServiceMonitor", plural="servicemonitors"),
-)
 SOURCE_KINDS: Final = tuple(
     Kind(group="source.toolkit.fluxcd.io", version="v1", kind=kind, plural=plural)
     for kind, plural in (
@@ -55,6 +52,14 @@ SOURCE_KINDS: Final = tuple(
 )
 SIMULATED_KINDS: Final = (
     Kind(group="helm.toolkit.fluxcd.io", version="v2", kind="HelmRelease", plural="helmreleases"),
+    *(
+        Kind(group="image.toolkit.fluxcd.io", version="v1", kind=kind, plural=plural)
+        for kind, plural in (
+            ("ImagePolicy", "imagepolicies"),
+            ("ImageRepository", "imagerepositories"),
+            ("ImageUpdateAutomation", "imageupdateautomations"),
+        )
+    ),
     Kind(group="notification.toolkit.fluxcd.io", version="v1", kind="Receiver", plural="receivers"),
     *SOURCE_KINDS,
 )
@@ -68,7 +73,7 @@ def base_objects(kwok_stages: Path) -> list[Manifest]:
     documents = [document for path in files for document in yaml.safe_load_all(path.read_text())]
     stages = [document for document in documents if document and document.get("kind") == STAGE.kind]
     return [
-        *(permissive_definition(kind) for kind in (STAGE, *CHART_KINDS)),
+        permissive_definition(STAGE, [STAGE.version]),
         *kwok_permissions(),
         *stages,
         healing_stage(),
@@ -168,16 +173,19 @@ def _patch_status(template: str) -> Manifest:
     return {"patch": {"subresource": "status", "root": "status", "type": "merge", "template": template}}
 
 
-def permissive_definition(kind: Kind) -> Manifest:
-    """A definition that takes anything; an object of it without status counts as healthy."""
+def permissive_definition(kind: Kind, versions: Sequence[str]) -> Manifest:
+    """A definition that takes anything, in each of `versions`; an object of it without status counts as healthy."""
     anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-    version = {
-        "name": kind.version,
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": anything},
-        "subresources": {"status": {}},
-    }
+    served = [
+        {
+            "name": version,
+            "served": True,
+            "storage": version == versions[0],
+            "schema": {"openAPIV3Schema": anything},
+            "subresources": {"status": {}},
+        }
+        for version in versions
+    ]
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -186,7 +194,7 @@ def permissive_definition(kind: Kind) -> Manifest:
             "group": kind.group,
             "names": {"kind": kind.kind, "plural": kind.plural, "singular": kind.kind.lower()},
             "scope": "Namespaced" if kind.namespaced else "Cluster",
-            "versions": [version],
+            "versions": served,
         },
     }
 

@@ -8,80 +8,29 @@ that Deployment's arguments, so what the chart's values or the FluxInstance ask 
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final
 
 from fleet.names import FLUX_NAMESPACE, OPERATOR
 from sandbox.build import Parts
 from sandbox.cluster.credentials import SERVICE_NETWORK
 from sandbox.cluster.home import CLUSTER_PORTS, LOOPBACK, ClusterHome, Home
-
-Signal = Literal["started", "listening", "answering"]
-"""When a process counts as ready: it runs; its port accepts; its API server says `readyz`."""
+from sandbox.cluster.process import IMPORTS, Process, environment, module
 
 NODE_LEASE_SECONDS: Final = 40
 """Without a lease the node lifecycle controller gives the node up after 50 s, and pods are never Ready again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Process:
-    """One program to keep running; `after` names what must be ready before it starts."""
-
-    name: str
-    argv: tuple[str, ...]
-    env: Mapping[str, str]
-    log: Path
-    tmp: Path
-    cluster: str = ""
-    after: tuple[str, ...] = ()
-    ready: Signal = "started"
-    port: int = 0
-    files: Mapping[Path, str] = field(default_factory=dict)
-    """Configuration that is written (0600) before each start."""
-    deployment: str = ""
-    """Runs while this Deployment exists in `flux-system`, and is replaced when its arguments change."""
-    renewed_with: str = ""
-    """Replaced after that process came back: informers that lost their API server for long need 85 s to recover."""
-
-    def command(self, arguments: Sequence[str] = ()) -> tuple[str, ...]:
-        """The full command line; of a flag given twice the last one, ours, wins."""
-        return (self.argv[0], *arguments, *self.argv[1:])
 
 
 def describe_processes(
     home: Home, parts: Parts, ports: Mapping[str, int], clusters: Sequence[str]
 ) -> tuple[Process, ...]:
     """Every process of the sandbox, each after those it needs; `ports` as `home.choose_ports` names them."""
-    processes = [_registry(home, parts, ports["registry"])]
+    processes = [_registry(home, parts, ports["registry"]), _git_server(home, ports["git"])]
     for name in clusters:
         own = {port: ports[f"{name}/{port}"] for port in CLUSTER_PORTS}
         processes += _Cluster(home, parts, own, home.cluster(name)).processes()
     return tuple(processes)
-
-
-def deployment_arguments(deployment: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """The arguments of a Deployment's first container, `None` when it asks for no pod."""
-    if deployment["spec"].get("replicas", 1) == 0:
-        return None
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    return tuple(a.replace("$(RUNTIME_NAMESPACE)", FLUX_NAMESPACE) for a in container.get("args", ()))
-
-
-def _environment(tmp: Path) -> dict[str, str]:
-    """Nothing of the user's: no proxy, no `~/.docker/config.json`, no other kubeconfig."""
-    # Many threads cost memory and nothing here is that busy; half of Go's garbage target saves a fifth of the memory.
-    processors = str(min(4, os.cpu_count() or 1))
-    return {
-        "PATH": os.defpath,
-        "HOME": str(tmp),
-        "TMPDIR": str(tmp),
-        "GOMAXPROCS": processors,
-        "GOGC": "50",
-    }
 
 
 def _registry(home: Home, parts: Parts, port: int) -> Process:
@@ -96,12 +45,26 @@ def _registry(home: Home, parts: Parts, port: int) -> Process:
     return Process(
         name="registry",
         argv=(str(parts.registry), "serve", str(file)),
-        env=_environment(tmp) | {"OTEL_TRACES_EXPORTER": "none"},
+        env=environment(tmp) | {"OTEL_TRACES_EXPORTER": "none"},
         log=home.log("registry"),
         tmp=tmp,
         ready="listening",
         port=port,
         files={file: json.dumps(content)},  # JSON is YAML
+    )
+
+
+def _git_server(home: Home, port: int) -> Process:
+    """Runs in either design: that of a running sandbox may be changed, and image automation always reads Git."""
+    tmp = home.tmp("git")
+    return Process(
+        name="git",
+        argv=module("sandbox.sources.git_server", f"--root={home.git}", f"--port={port}"),
+        env=environment(tmp) | IMPORTS,
+        log=home.log("git"),
+        tmp=tmp,
+        ready="listening",
+        port=port,
     )
 
 
@@ -129,7 +92,7 @@ class _Cluster:
     def _process(self, name: str, argv: Sequence[object], **settings: Any) -> Process:
         full = f"{self.folder.name}/{name}"
         tmp = self.home.tmp(full)
-        env = _environment(tmp) | settings.pop("env", {})
+        env = environment(tmp) | settings.pop("env", {})
         return Process(
             name=full,
             argv=tuple(str(word) for word in argv),
@@ -239,8 +202,8 @@ class _Cluster:
         ]
         return self._process(
             "source-stand-in",
-            [sys.executable, "-m", "sandbox.sources.stand_in", *flags],
-            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+            module("sandbox.sources.stand_in", *flags),
+            env=IMPORTS,
             after=self._named("kube-apiserver"),
             ready="listening",
             port=self.ports["sources"],

@@ -26,7 +26,8 @@ from typing import Any, Final, Literal
 from sandbox.cluster.cluster_api import ClusterApi
 from sandbox.cluster.home import LOOPBACK, MARKER, Home, lock, make_folder, write_file, write_json
 from sandbox.cluster.plan import read_plan
-from sandbox.cluster.processes import Process, describe_processes
+from sandbox.cluster.process import Process
+from sandbox.cluster.processes import describe_processes
 from sandbox.cluster.watcher import Watcher, tell
 
 Phase = Literal["waiting", "starting", "ready", "stopping", "failed"]

@@ -15,7 +15,7 @@ from typing import Final
 
 from sandbox.cluster.cluster_api import ClusterApi
 from sandbox.cluster.objects import SIMULATED_KINDS, Kind, base_objects, flux_stages
-from sandbox.cluster.processes import deployment_arguments
+from sandbox.cluster.process import deployment_arguments
 
 LOOK: Final = 1.0
 """Seconds between two looks at a cluster."""

@@ -120,6 +120,8 @@ def _tools() -> tuple[Binary, ...]:
             package=f"{KUBECONFORM}/cmd/kubeconform",
             variables={"main.version": module_version(KUBECONFORM)},
         ),
+        Binary(name="yq", package="github.com/mikefarah/yq/v4"),
+        Binary(name="actionlint", package="github.com/rhysd/actionlint/cmd/actionlint"),
     )
 
 

@@ -107,6 +107,10 @@ class Api:
         """Set one annotation by merge patch."""
         return self._patch(ref, {"metadata": {"annotations": {key: value}}}, "merge-patch+json", {})
 
+    def groups(self) -> frozenset[str]:
+        """The API groups that are served, without the core group."""
+        return frozenset(group["name"] for group in self._send("GET", "/apis")["groups"])
+
     def _kind(self, api_version: str, kind: str) -> tuple[str, bool]:
         """Plural name of a kind and whether it lives in namespaces."""
         deadline = time.monotonic() + KIND_PATIENCE

@@ -1,6 +1,6 @@
 """Stores packed trees and serves them over HTTP on loopback; takes events on the same port.
 
-Used by `source_stand_in` alone. Left out on purpose: listing, and any other method or path.
+Used by `stand_in` alone. Left out on purpose: listing, and any other method or path.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a source object points at: one class a kind, and the status that tells Flux of it.
 
-Used by `source_stand_in` alone. A kind resolves a spec to a revision, cheaply and often, and fetches the content of
+Used by `stand_in` alone. A kind resolves a spec to a revision, cheaply and often, and fetches the content of
 a revision, once. `report` is pure and holds what kustomize-controller and health checks read from a source.
-Left out on purpose: watching, storing and serving (`source_stand_in`, `artifact_server`).
+Left out on purpose: watching, storing and serving (`stand_in`, `artifact_server`), and Git (`git_kind`).
 """
 
 from __future__ import annotations

@@ -8,17 +8,15 @@ Left out on purpose: signing (nobody in the sandbox verifies) and authentication
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
 import json
-import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from fleet.errors import Problem, ToolError
+from sandbox.sources.packing import pack
 
 if TYPE_CHECKING:
     import httpx2
@@ -69,7 +67,7 @@ def push(
 
 def make_artifact(files: Mapping[str, bytes], *, source: str, revision: str, created: str) -> Artifact:
     """`files` as OCI image manifest with one layer; pure."""
-    config, layer = b"{}", _pack(files)
+    config, layer = b"{}", pack(files)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -89,16 +87,6 @@ def read_folder(folder: Path) -> dict[str, bytes]:
     """Every file below `folder` by its relative path; links are followed by nobody and left out."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def _pack(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for path, content in sorted(files.items()):
-            entry = tarfile.TarInfo(path)  # mtime, uid and gid are 0, the mode is 0644
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return gzip.compress(packed.getvalue(), compresslevel=1, mtime=0)
 
 
 def _digest(content: bytes) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.cluster.home import LOOPBACK
 from sandbox.sources.artifact_server import ArtifactStore, serve
+from sandbox.sources.git_kind import GitRepository, make_pool
 from sandbox.sources.kinds import OciRepository, SourceKind, Unavailable, is_local, report_failed, report_ready
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def main() -> None:
     options = _parse_options()
     store = ArtifactStore(options.artifacts)
     client = Client(KubeConfig.from_file(options.kubeconfig), trust_env=False)
-    kinds = [OciRepository(httpx2.Client(timeout=10, trust_env=False))]
+    kinds = (OciRepository(httpx2.Client(timeout=10, trust_env=False)), GitRepository(make_pool()))
     serve(store, options.events, options.port)
     StandIn(client, kinds, store, f"http://{LOOPBACK}:{options.port}").run()
 

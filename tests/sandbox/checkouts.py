@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import yaml
 
+from fleet.config import load_fleet
+from fleet.model import Fleet, repositories_of
 from sandbox.cluster.control import Status, status
 from sandbox.cluster.home import Home
 from sandbox.cluster.plan import Plan, read_plan
@@ -20,6 +22,8 @@ from sandbox.program.api import Api, Object
 
 REPOSITORY: Final = Path(__file__).parents[2]
 FILES: Final = ("__main__.py", "fleet.yaml", "Pulumi.sandbox.yaml")
+GIT: Final = {"design": "git", "environments": {"update": None}, "clusters": {"update": None}}
+"""Sections of fleet.yaml that make the default fleet one of the git design."""
 PATIENCE: Final = 600
 """Seconds for one command; a bound against hanging, not an expectation."""
 
@@ -63,13 +67,28 @@ class Checkout:
         return output
 
     def edit(self, **sections: Any) -> None:
-        """Merges entries into sections of fleet.yaml; an entry that is None is taken out."""
+        """Merges entries into sections of fleet.yaml; an entry that is None is taken out, plain text is replaced."""
         file = self.root / "fleet.yaml"
         fleet = yaml.safe_load(file.read_text())
         for section, entries in sections.items():
-            kept = fleet[section] | entries
-            fleet[section] = {name: entry for name, entry in kept.items() if entry is not None}
+            kept = fleet[section] | entries if isinstance(entries, dict) else entries
+            fleet[section] = kept if isinstance(kept, str) else {k: v for k, v in kept.items() if v is not None}
         file.write_text(yaml.safe_dump(fleet, sort_keys=False))
+
+    @property
+    def fleet(self) -> Fleet:
+        return load_fleet(self.root / "fleet.yaml")
+
+    def counts(self) -> list[str]:
+        """The end of the row that the table shows for `staging` when everything there is ready."""
+        fleet = self.fleet
+        components = [w for w in fleet.components.values() if "staging" in fleet.overlays_of(w)]
+        tenants = [w for w in fleet.tenants.values() if "staging" in fleet.overlays_of(w)]
+        automated = [r for r in repositories_of(fleet).values() if r.automated and fleet.automates("staging")]
+        kustomizations = 2 + 2 * len(components) + len(tenants) + len(automated)  # 2: the fleet's own, and `tenants`
+        releases = 1 + sum(len(w.releases) for w in (*components, *tenants))  # 1: the operator's
+        ready = (len(components), len(tenants), kustomizations, releases)
+        return [*(f"{count}/{count}" for count in ready), "yes"]
 
     # --- what runs ---------------------------------------------------------------------------------------------------
     @property
@@ -106,3 +125,19 @@ class Checkout:
         found = {item["metadata"]["name"] for item in api.list_all("v1", "namespaces")}
         api.close()
         return found
+
+
+def path_without_engine() -> str:
+    """PATH as where the Pulumi CLI is not installed."""
+    folders = os.environ["PATH"].split(os.pathsep)
+    return os.pathsep.join(folder for folder in folders if not (Path(folder) / "pulumi").exists())
+
+
+def row(output: str) -> list[str]:
+    """The cells of the table's row for `staging`."""
+    return next(line.split() for line in output.splitlines() if line.startswith("staging "))
+
+
+def pids(checkout: Checkout) -> list[int]:
+    """Of every process of the sandbox but the supervisor."""
+    return [process.pid for process in checkout.status.processes if process.pid]

@@ -13,7 +13,8 @@ import httpx2
 from sandbox.build import Parts
 from sandbox.cluster.credentials import ensure_credentials
 from sandbox.cluster.home import Home, choose_ports, make_folder, open_home
-from sandbox.cluster.processes import Process, describe_processes
+from sandbox.cluster.process import Process
+from sandbox.cluster.processes import describe_processes
 
 NAME = "test"
 START_SECONDS = 60

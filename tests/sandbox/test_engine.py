@@ -70,7 +70,7 @@ def test_after_the_hand_off_nothing_changes(fleet: Checkout) -> None:
 
 def test_no_secret_is_in_the_state_in_clear(fleet: Checkout) -> None:
     """Neither the registry token nor the cluster's credentials; outputs show the kubeconfigs as secret only."""
-    token = (fleet.home.root / "registry-token").read_text()
+    token = fleet.home.secret("registryToken").read_text()
     credentials = re.findall(r'"token": *"([^"]+)"', fleet.home.cluster("staging").kubeconfig.read_text())
     assert credentials
     exported = _pulumi(fleet, "stack", "export").stdout

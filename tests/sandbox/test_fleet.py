@@ -17,7 +17,7 @@ import pytest
 from fleet.ownership import judge
 from sandbox.build import Parts
 from sandbox.program.api import Refusal
-from tests.sandbox.checkouts import Checkout
+from tests.sandbox.checkouts import GIT, Checkout, path_without_engine, pids, row
 
 pytestmark = pytest.mark.sandbox
 
@@ -27,17 +27,12 @@ TENANT = {"team": "web", "catalog": "frontend", "dependsOn": ["monitoring"]}
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> Iterator[Checkout]:
     """A fleet that is up, without the Pulumi CLI, wherever the tests run."""
-    checkout = Checkout(tmp_path_factory.mktemp("fleet") / "checkout", path=_path_without_engine())
+    checkout = Checkout(tmp_path_factory.mktemp("fleet") / "checkout", path=path_without_engine())
     try:
         checkout.up()
         yield checkout
     finally:
         checkout.run("down")
-
-
-def _path_without_engine() -> str:
-    folders = os.environ["PATH"].split(os.pathsep)
-    return os.pathsep.join(folder for folder in folders if not (Path(folder) / "pulumi").exists())
 
 
 @pytest.fixture(autouse=True)
@@ -53,12 +48,13 @@ def test_the_table_tells_that_everything_is_ready(fleet: Checkout) -> None:
     """`make status` names the cluster, Flux's version and each count, the page, KUBECONFIG, and what is simulated."""
     code, output = fleet.run("status")
     assert code == 0
-    row = next(line.split() for line in output.splitlines() if line.startswith("staging "))
-    assert row[1].startswith("v2.")
-    assert row[3:] == ["2/2", "2/2", "8/8", "7/7", "yes"]
+    found = row(output)
+    assert found[1].startswith("v2.")
+    assert found[2].startswith("latest@sha256:")
+    assert found[3:] == fleet.counts()
     assert f"http://127.0.0.1:{fleet.plan.ports['staging/page']}/" in output
     assert f"export KUBECONFIG={fleet.home.cluster('staging').kubeconfig}" in output
-    for word in ("pods", "Helm releases", "source-controller", "make down"):
+    for word in ("pods", "Helm releases", "image automation", "alerts", "source-controller", "make down"):
         assert word in output
 
 
@@ -156,7 +152,7 @@ def test_nobody_else_gets_in(fleet: Checkout, parts: Parts) -> None:
             client.get(f"https://127.0.0.1:{ports['staging/etcd']}/version")
     assert stat.S_IMODE(fleet.home.root.stat().st_mode) == 0o700
     listening = [
-        c.laddr.ip for pid in _pids(fleet) for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"
+        c.laddr.ip for pid in pids(fleet) for c in psutil.Process(pid).net_connections() if c.status == "LISTEN"
     ]
     assert listening
     assert set(listening) <= {"127.0.0.1"}
@@ -164,11 +160,11 @@ def test_nobody_else_gets_in(fleet: Checkout, parts: Parts) -> None:
 
 def test_the_token_shows_up_nowhere(fleet: Checkout) -> None:
     """The registry token is in one file of ours and on the cluster; no log, output or command line has it."""
-    token = (fleet.home.root / "registry-token").read_text()
+    token = fleet.home.secret("registryToken").read_text()
     assert token not in fleet.up()
     for log in fleet.home.logs.rglob("*.log"):
         assert token not in log.read_text(errors="replace"), log
-    assert not any(token in " ".join(psutil.Process(pid).cmdline()) for pid in _pids(fleet))
+    assert not any(token in " ".join(psutil.Process(pid).cmdline()) for pid in pids(fleet))
 
 
 def test_a_second_up_at_the_same_time_is_locked_out(fleet: Checkout) -> None:
@@ -197,8 +193,7 @@ def test_killed_processes_are_recovered(fleet: Checkout, processes: list[str]) -
     """After SIGKILL, `make up` ends with everything ready and the same objects as before."""
     fleet.up()
     before = fleet.objects().keys()
-    pids = [pid for name in processes for pid in (_pids(fleet) if name == "*" else [_pid(fleet, name)])]
-    for pid in pids:
+    for pid in [pid for name in processes for pid in (pids(fleet) if name == "*" else [_pid(fleet, name)])]:
         os.kill(pid, signal.SIGKILL)
     fleet.up()
     assert fleet.objects().keys() == before
@@ -215,15 +210,27 @@ def test_faults_of_the_configuration_are_told_before_anything_is_touched(fleet: 
     assert fleet.status.supervisor == before
 
 
+def test_a_running_fleet_changes_to_the_git_design(fleet: Checkout) -> None:
+    """Flux learns of it from the artifact that it follows, and replaces that. The last on this fleet: see
+    docs/sandbox.md for the way back."""
+    fleet.up()
+    fleet.edit(**GIT)
+    found = row(fleet.up())
+    assert found[2].startswith("main@sha1:")
+    assert found[3:] == fleet.counts()
+    sources = {name for name in fleet.objects() if name.startswith("OCIRepository ")}
+    assert not {name for name in sources if name.endswith(("/infra", "/apps", "/flux-system"))}
+
+
 def test_an_interrupted_run_goes_on(tmp_path: Path, parts: Parts) -> None:
     """SIGKILL in the middle of applying; the next `make up` brings the whole fleet up, and `make down` works twice."""
-    checkout = Checkout(tmp_path / "checkout", path=_path_without_engine())
+    checkout = Checkout(tmp_path / "checkout", path=path_without_engine())
     try:
         with checkout.start("up") as first:
             while "Release" not in (line := first.stdout.readline()):  # type: ignore[union-attr]
                 assert line, "it ended before the release was there"
             first.kill()
-        assert " 8/8 " in checkout.up()
+        assert row(checkout.up())[3:] == checkout.counts()
     finally:
         assert checkout.run("down") == (0, "The sandbox is stopped and its data removed.\n")
     assert not checkout.home.root.exists()
@@ -232,7 +239,7 @@ def test_an_interrupted_run_goes_on(tmp_path: Path, parts: Parts) -> None:
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path, parts: Parts) -> None:
     """Another program on a remembered port: who it is and what to do, and nothing of ours is left running."""
-    checkout = Checkout(tmp_path / "checkout", path=_path_without_engine())
+    checkout = Checkout(tmp_path / "checkout", path=path_without_engine())
     checkout.home.root.mkdir(mode=0o700)
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
@@ -248,7 +255,3 @@ def _pid(checkout: Checkout, name: str) -> int:
     pid = checkout.status.supervisor if name == "supervisor" else checkout.pid(name)
     assert pid is not None
     return pid
-
-
-def _pids(checkout: Checkout) -> list[int]:
-    return [process.pid for process in checkout.status.processes if process.pid]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 from pulumi import automation
 
 from fleet.cli import main
-from fleet.config import FLEET_FILE, load_fleet
-from fleet.manifests.trees import apps_tree, fleet_tree, infra_tree
+from fleet.config import FLEET_FILE, load_fleet, secrets_of
+from fleet.manifests.trees import trees
 from tests.checkout import REPOSITORY
 
 FAKE_PULUMI = f"""\
@@ -28,16 +29,18 @@ sys.exit(int(os.environ.get(f"EXIT_{{sys.argv[1].upper()}}", "0")))
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The project's files in a folder of their own, which is the current one; nothing is on PATH."""
-    for name in (FLEET_FILE, "Pulumi.staging.yaml", "Pulumi.production.yaml"):
+    for name in (FLEET_FILE, "Pulumi.staging.yaml", "Pulumi.production.yaml", "Pulumi.update.yaml"):
         (tmp_path / name).write_bytes((REPOSITORY / name).read_bytes())
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
     return tmp_path
 
 
-def set_secret(checkout: Path, stack: str = "staging", key: str = "registryToken") -> None:
-    with (checkout / f"Pulumi.{stack}.yaml").open("a") as file:
-        file.write(f"  fleet:{key}: {{secure: v1:abc}}\n")
+def set_secrets(checkout: Path) -> None:
+    """Those that stack `staging` needs."""
+    with (checkout / "Pulumi.staging.yaml").open("a") as file:
+        for key in secrets_of(load_fleet(checkout / FLEET_FILE), "staging", "staging"):
+            file.write(f"  fleet:{key}: {{secure: v1:abc}}\n")
 
 
 @pytest.fixture
@@ -51,17 +54,62 @@ def calls(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda: [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
 
 
-def test_render_writes_the_three_trees(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_writes_the_tree_of_every_repository(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A folder a repository, byte for byte what the program seeds; a second time over itself too."""
     fleet = load_fleet(checkout / FLEET_FILE)
     for _ in range(2):
         assert main(["render", "out"]) == 0
         told = capsys.readouterr().out
-    for repository, tree in (("fleet", fleet_tree), ("infra", infra_tree), ("apps", apps_tree)):
+    assert [path.name for path in sorted((checkout / "out").iterdir())] == sorted(trees(fleet))
+    for repository, tree in trees(fleet).items():
         root = checkout / "out" / repository
         written = {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
-        assert written == tree(fleet)
+        assert written == tree
         assert f"{Path('out') / repository}: {len(written)} files" in told
+
+
+TOKENS = """\
+Stack `update` needs these secrets; each is set with
+
+  pulumi config set --stack update --secret NAME
+
+registryToken
+  Flux pulls the artifacts
+  kind          personal access token (classic)
+  permissions   read:packages
+  reaches       fleet, infra, apps
+  on clusters   Secret flux-system/ghcr-auth
+
+updateToken
+  image automation pushes chart versions, workflows open pull requests that trigger checks
+  kind          fine-grained personal access token
+  permissions   Contents: write, Metadata: read, Pull requests: write
+  reaches       infra, apps
+  on clusters   Secret flux-system/github-auth
+
+"""
+
+
+@pytest.mark.covers("R102")
+def test_the_tokens_of_a_stack_are_listed_with_their_least_permissions(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tokens", "--stack", "update"]) == 0
+    assert capsys.readouterr().out == TOKENS
+
+
+@pytest.mark.parametrize("stack", ["staging", "production", "update"])
+def test_what_is_listed_is_what_the_stack_asks_for(
+    checkout: Path, stack: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None of it is needed to be told of it; a chat's address is among them."""
+    fleet = checkout / FLEET_FILE
+    fleet.write_text(fleet.read_text().replace("  # chat: {", "  chat: {"))
+    assert main(["tokens", "--stack", stack]) == 0
+    listed = re.findall(r"^\w+$", capsys.readouterr().out, re.MULTILINE)
+    assert listed == list(secrets_of(load_fleet(fleet), stack, stack))
+    assert ("alertAddress" in listed) is (stack != "update")
+    assert ("githubToken" in listed) is (stack == "staging")
 
 
 @pytest.mark.parametrize(
@@ -74,13 +122,13 @@ def test_render_writes_the_three_trees(checkout: Path, capsys: pytest.CaptureFix
 )
 def test_verbs_are_the_clis(checkout: Path, calls: Any, verb: str, command: list[str]) -> None:
     """The stack is made known to the backend first, so that a first `up` needs no preparation."""
-    set_secret(checkout)
+    set_secrets(checkout)
     assert main([verb, "--stack", "staging"]) == 0
     assert calls() == [["stack", "select", "--create", "staging"], command]
 
 
 def test_the_clis_exit_status_is_ours(checkout: Path, calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_secret(checkout)
+    set_secrets(checkout)
     monkeypatch.setenv("EXIT_UP", "255")
     assert main(["up", "--stack", "staging"]) == 255
 
@@ -88,7 +136,7 @@ def test_the_clis_exit_status_is_ours(checkout: Path, calls: Any, monkeypatch: p
 def test_a_stack_that_cannot_be_selected_is_not_applied(
     checkout: Path, calls: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    set_secret(checkout)
+    set_secrets(checkout)
     monkeypatch.setenv("EXIT_STACK", "1")
     assert main(["up", "--stack", "staging"]) == 1
     assert len(calls()) == 1
@@ -101,8 +149,9 @@ def test_a_missing_secret_is_told_before_the_cli_runs(
     assert main(["up", "--stack", "staging"]) == 1
     assert calls() == []
     told = capsys.readouterr().err
-    assert "Pulumi.staging.yaml.registryToken: secret `registryToken` is not set" in told
-    assert "`pulumi config set --stack staging --secret registryToken`" in told
+    for key in ("githubToken", "registryToken", "updateToken"):
+        assert f"Pulumi.staging.yaml.{key}: secret `{key}` is not set" in told
+        assert f"`pulumi config set --stack staging --secret {key}`" in told
 
 
 def test_a_cli_that_cannot_be_had_is_told_with_everything_else(
@@ -127,7 +176,7 @@ def test_a_cli_that_cannot_be_had_is_told_with_everything_else(
 
 def test_an_installed_cli_is_used(checkout: Path, calls: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The release that the Automation API puts into the cache does the work when none is on PATH."""
-    set_secret(checkout)
+    set_secrets(checkout)
     cached = checkout / ".cache" / "pulumi" / "bin" / "pulumi"
     cached.parent.mkdir(parents=True)
     (checkout / "path" / "pulumi").rename(cached)

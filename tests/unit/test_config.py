@@ -1,7 +1,8 @@
 """fleet.yaml and the stack's configuration: what is accepted, and every fault with its path, problem and hint.
 
 The files of tests/config are the cases, one a rule. An invalid one begins with what is printed about it, as comments;
-`…` stands for any text. Names of stack files begin with `stack-`; the fleet that they belong to is complete.yaml.
+`…` stands for any text. Names of stack files begin with `stack-`; the fleet that they belong to is complete.yaml
+without its alerts, whose secrets every stack would need, or git.yaml where the name begins with `stack-git`.
 """
 
 from __future__ import annotations
@@ -50,9 +51,14 @@ def each(kind: str, *, stacks: bool) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A folder with the complete fleet and the kubeconfig files that the stacks name."""
-    (tmp_path / FLEET_FILE).write_bytes((CASES / "valid/complete.yaml").read_bytes())
+def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with the fleet that the test's stack belongs to, and the kubeconfig files that the stacks name."""
+    file = request.node.callspec.params.get("file") if hasattr(request.node, "callspec") else None
+    case = "git" if file and file.stem.startswith("stack-git") else "complete"
+    fleet = yaml.safe_load((CASES / f"valid/{case}.yaml").read_text())
+    if case == "complete":
+        del fleet["alerts"]
+    (tmp_path / FLEET_FILE).write_text(yaml.safe_dump(fleet, sort_keys=False))
     (tmp_path / "kubeconfig").write_text("kind: Config")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     return tmp_path
@@ -164,15 +170,16 @@ def test_the_program_tells_the_same_faults(file: Path, project: Path) -> None:
 
 @pytest.mark.parametrize("read", [check, load])
 def test_faults_of_both_files_are_told_at_once(read: Read, project: Path) -> None:
+    """Which secrets are too many is not judged while the fleet that they follow from is faulty."""
     (project / FLEET_FILE).write_bytes((CASES / "invalid/team-unknown.yaml").read_bytes())
-    (project / STACK_FILE).write_text("config: {fleet:environment: staging, fleet:clusters: 1}")
+    values = "fleet:environment: staging, fleet:clusters: 1, fleet:registryToken: {secure: v1:token}"
+    (project / STACK_FILE).write_text(f"config: {{{values}}}")
     assert_told(
         faults(lambda: read(project)),
         [
             *expected(CASES / "invalid/team-unknown.yaml"),
             f"{STACK_FILE}.clusters: a mapping is expected, got `1`",
             "    hint: How each cluster of the environment is made.",
-            *expected(CASES / "invalid/stack-empty.yaml")[-2:],
         ],
     )
 
@@ -192,7 +199,7 @@ def test_a_missing_stack_file_names_the_nearest_one_and_hides_no_other_fault(pro
 
 
 def test_the_stack_of_a_hint_may_have_dots_in_its_name(project: Path) -> None:
-    (project / "Pulumi.eu.prod.yaml").write_text("config:")
+    (project / "Pulumi.eu.prod.yaml").write_text("config: {fleet:environment: staging}")
     assert "--stack eu.prod --secret registryToken" in faults(lambda: config.check(project, "eu.prod"))[-1]
 
 
@@ -238,6 +245,20 @@ def test_the_stack_replaces_registry_and_manifests_on_every_cluster(project: Pat
     artifacts = {fleet.flux_of(name).artifact for name in fleet.clusters}
     assert artifacts == {"oci://mirror.example.com/fluxcd/manifests:latest"}
     assert fleet.flux_of("prod-us").type == "gcp"
+
+
+@pytest.mark.parametrize("file", [CASES / "valid/stack-git.yaml"], ids=lambda file: file.stem)
+def test_a_stack_of_the_git_design_has_the_keys_of_its_apps_and_may_use_a_mirror(file: Path, project: Path) -> None:
+    (project / STACK_FILE).write_bytes(file.read_bytes())
+    loaded = load(project)
+    assert loaded.opened == dict.fromkeys(("platformAppKey", "tenantsAppKey", "alertAddress"), (SECRET, True))
+    apps = {use: (app.id, app.installation) for use, app in loaded.settings.stack.github_apps.items()}
+    assert apps == {"platform": (11, 12), "tenants": (21, 22)}
+    fleet = loaded.settings.fleet
+    assert fleet.repository_url("infra") == "https://mirror.example.com/acme-sre/infra.git"
+    given = config.load_fleet(project / FLEET_FILE)
+    assert given.github.url == "https://github.example.com"
+    assert fleet.github == given.github.model_copy(update={"url": "https://mirror.example.com"})
 
 
 def test_without_a_word_of_the_stack_the_fleet_stays_as_it_is(project: Path) -> None:

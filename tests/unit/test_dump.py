@@ -9,7 +9,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from fleet.manifests.dump import dump, dump_files
+from fleet.manifests.dump import Commented, dump, dump_files
 from fleet.manifests.objects import config_map, flux_system, metadata, resource_set
 from fleet.manifests.trees.overlay import kustomization
 from sandbox.build import Parts
@@ -95,6 +95,33 @@ def test_other_values_and_the_order_of_keys_stay() -> None:
 def test_text_of_several_lines_is_written_as_a_block() -> None:
     """Patches and scripts are read by people."""
     assert dump({"patch": "- op: add\n  path: /a\n"}) == b"---\npatch: |\n  - op: add\n    path: /a\n"
+
+
+MARK: Final = '{"$imagepolicy": "ns:name:tag"}'
+
+
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, CoreLoader])
+@pytest.mark.parametrize("version", ["1.2.3", "v1.20.2", "1.2.3-rc.1", "0.10.0"])
+def test_a_comment_stands_after_its_text_and_is_no_part_of_it(version: str, loader: Any) -> None:
+    """In any place, also where the same text has none."""
+    value = {"tag": Commented(version, MARK), "other": version, "list": [Commented(version, MARK), {"a": version}]}
+    written = dump(value).decode()
+    marked = f"{version} # {MARK}"
+    assert written == f"---\ntag: {marked}\nother: {version}\nlist:\n- {marked}\n- a: {version}\n"
+    assert yaml.load(written, loader) == {"tag": version, "other": version, "list": [version, {"a": version}]}  # noqa: S506
+
+
+def test_a_text_with_a_comment_is_a_text_like_any_other() -> None:
+    """For whoever reads the manifest instead of the file."""
+    commented = Commented("1.2.3", MARK)
+    assert (commented, commented.comment, {"tag": commented}) == ("1.2.3", MARK, {"tag": "1.2.3"})
+
+
+def test_what_stands_for_a_comment_while_it_is_written_is_in_no_file() -> None:
+    """Not even where a text has quotes, or the comment is the only thing on the page."""
+    written = dump([Commented("1.2.3", MARK), "it's", {"quoted": "'1.2.3'", "block": "a\n'b'\n"}])
+    assert not re.search("[\ue000-\uf8ff]", written.decode())
+    assert yaml.safe_load(written) == ["1.2.3", "it's", {"quoted": "'1.2.3'", "block": "a\n'b'\n"}]
 
 
 def test_what_occurs_twice_is_written_twice() -> None:

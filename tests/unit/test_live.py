@@ -13,7 +13,7 @@ from fleet import names
 from fleet.errors import ClusterError
 from fleet.ownership import ABSENT, OURS, Verdict
 from fleet.resources import live
-from tests.checkout import KIND, STACKS, Checkout, kubeconfig, kubeconfig_token
+from tests.checkout import KIND, KIND_STACKS, STACKS, Checkout, kubeconfig, kubeconfig_token, order_of
 from tests.kubernetes_api import DEPLOYMENT, INSTANCE, PATHS, SETS, KubernetesApi, labelled, serve
 from tests.recording import RecordingMonitor
 
@@ -135,13 +135,13 @@ def unread(stack: str) -> set[str]:
 @pytest.mark.parametrize("stack", STACKS)
 def test_up_names_every_cluster_that_does_not_answer_and_stops(checkout: Checkout, stack: str) -> None:
     """Also when the kind cluster was made in this very run."""
-    stdout = {KIND: {"stdout": checkout.kubeconfig("staging")}}
+    stdout = {f"{name}-kind": {"stdout": checkout.kubeconfig(name)} for name in KIND_STACKS}
     monitor = RecordingMonitor(outputs=stdout)
     with pytest.raises(ClusterError) as raised:
         checkout.run(stack, monitor=monitor)
     assert {problem.path for problem in raised.value.problems} == unread(stack)
     assert all("cannot be read" in problem.message for problem in raised.value.problems)
-    before = ["pulumi:providers:command", KIND] if stack == "staging" else []
+    before = ["pulumi:providers:command", KIND] if stack in KIND_STACKS else []
     assert [asked.type for asked in monitor.registrations] == before
     assert monitor.outputs.keys() <= {f"urn:pulumi:{stack}::fleet::pulumi:pulumi:Stack::fleet-{stack}"}
 
@@ -153,8 +153,9 @@ def test_preview_warns_and_plans_everything(
 ) -> None:
     """Only a cluster that is there and does not answer is worth a warning."""
     run = checkout.run(stack, preview=True, kind_exists=kind_exists)
-    silent = [] if stack == "staging" and not kind_exists else STACKS[stack]
-    assert len(run.resources) == sum(10 for _ in STACKS[stack]) + (2 if stack == "staging" else 0)
+    silent = [] if stack in KIND_STACKS and not kind_exists else STACKS[stack]
+    objects = sum(map(len, order_of("oci", stack))) + len(["component", "provider"])
+    assert len(run.resources) == objects * len(STACKS[stack]) + (2 if stack in KIND_STACKS else 0)
     assert sorted(text.partition(":")[0] for text in caplog.messages) == [f"clusters.{name}" for name in silent]
     assert all("without knowing what Flux has taken over" in text for text in caplog.messages)
 

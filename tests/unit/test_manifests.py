@@ -1,6 +1,7 @@
-"""FluxInstances and ResourceSets as we render them, and why they are so.
+"""The FluxInstance, the operator's ResourceSet and the policy for sources as we render them, and why they are so.
 
-What the operator makes of them is in test_operator_builder.py.
+What delivers components and tenants is in test_delivery.py, what the operator makes of it in
+test_operator_instance.py and test_operator_builder.py.
 """
 
 from __future__ import annotations
@@ -13,12 +14,9 @@ import pytest
 import yaml
 
 from fleet import names
-from fleet.manifests.automation import automation_resource_set
-from fleet.manifests.delivery import apps_resource_set, infra_resource_set, tenant_resource_sets
 from fleet.manifests.instance import flux_instance
 from fleet.manifests.operator import operator_resource_set, operator_values
 from fleet.manifests.policies import allowed_sources, policies_resource_set
-from fleet.manifests.releases import chart_source, helm_release
 from fleet.model import Fleet
 from tests.rendering import CASES, Schemas, load_case, make_fleet, objects_of, validate
 
@@ -38,7 +36,7 @@ FLUX: Final[Mapping[str, dict[str, Any]]] = {
         "sharding": {"shards": ["one"], "storage": "persistent"},
         "storage": {"class": "fast", "size": "10Gi"},
     },
-    "few": {"components": ["source-controller", "kustomize-controller"]},
+    "few": {"components": ["source-controller", "kustomize-controller", "notification-controller"]},
     "patched": {"patches": [{"target": {"kind": "Deployment"}, "patch": "- op: remove\n  path: /spec/x\n"}]},
 }
 """Sections `flux` that reach every branch of `flux_instance`."""
@@ -61,17 +59,17 @@ def test_every_custom_resource_in_the_trees_fits_its_schema(case: str, schemas: 
             validate(schemas, manifest)
             kinds.add(manifest["kind"])
         else:
-            assert manifest["apiVersion"].split("/")[0] in FOREIGN, path
-    assert kinds == {"FluxInstance", "ResourceSet", "Kustomization", "OCIRepository", "HelmRelease"}
-
-
-FOREIGN: Final = {"v1", "networking.k8s.io", "cert-manager.io", "monitoring.coreos.com"}
-"""API groups of objects whose schema is not at hand: Kubernetes' own and those of charts."""
+            assert "fluxcd" not in manifest["apiVersion"], path
+    charts = "HelmRepository" if case == "git" else "OCIRepository"
+    updates = {"ImageRepository", "ImagePolicy"}
+    assert kinds == {"FluxInstance", "ResourceSet", "Kustomization", "HelmRelease", charts, *updates}
 
 
 @pytest.mark.parametrize("flux", FLUX.values(), ids=FLUX)
 def test_every_instance_that_the_model_admits_fits_the_operators_schema(flux: dict[str, Any], schemas: Schemas) -> None:
     validate(schemas, flux_instance(make_fleet(flux=flux), "staging"))
+    if "syncProvider" not in flux:
+        validate(schemas, flux_instance(make_fleet(design="git", flux=flux), "staging"))
 
 
 @each_case
@@ -110,6 +108,33 @@ def test_a_cloud_registry_needs_a_provider_and_no_pull_secret() -> None:
     assert "pullSecret" not in sync
 
 
+@pytest.mark.parametrize(("auth", "provider"), [("token", "generic"), ("app", "github")])
+@pytest.mark.covers("R85", "R143")
+def test_in_the_git_design_every_cluster_follows_its_folder_of_main(auth: str, provider: str) -> None:
+    """Production too: the fleet repository has no other branch. There is no signature to verify in Git."""
+    fleet = make_fleet(
+        design="git",
+        owner="Acme-Corp",
+        github={"url": "https://github.example.com"},
+        environments={name: {"tracks": tracks, "auth": auth} for name, tracks in TRACKS.items()},
+        clusters={name: {"environment": name} for name in TRACKS},
+    )
+    for cluster in TRACKS:
+        assert spec_of(fleet, cluster)["sync"] == {
+            "kind": "GitRepository",
+            "url": "https://github.example.com/Acme-Corp/fleet.git",
+            "ref": "refs/heads/main",
+            "path": f"clusters/{cluster}",
+            "interval": "1m",
+            "provider": provider,
+            "pullSecret": "flux-system",
+        }
+        assert "kustomize" not in spec_of(fleet, cluster)
+
+
+TRACKS: Final = {"staging": "main", "production": "releases"}
+
+
 def test_patches_of_the_user_come_after_ours_and_cannot_be_undone_by_it() -> None:
     patches = spec_of(make_fleet(flux=FLUX["patched"]))["kustomize"]["patches"]
     assert patches[0]["target"] == {"kind": "OCIRepository", "name": "flux-system"}
@@ -145,6 +170,7 @@ IDENTITIES: Final = {
 
 
 @pytest.mark.parametrize("cluster", IDENTITIES)
+@pytest.mark.covers("R79", "R80")
 def test_the_fleet_artifact_is_signed_by_its_own_workflow_and_in_production_with_a_release_tag(
     cluster: str,
 ) -> None:
@@ -172,7 +198,8 @@ def test_the_operators_chart_is_verified_and_of_one_exact_version() -> None:
     assert not re.search(identity["subject"], chart.replace("controlplaneio", "someone"))
 
 
-# --- ResourceSets ----------------------------------------------------------------------------------------------------
+# --- the operator ----------------------------------------------------------------------------------------------------
+@pytest.mark.covers("R109")
 def test_the_release_that_flux_takes_over_is_the_one_that_was_installed() -> None:
     """Another name, or other values, would install a second operator or change the first."""
     (release,) = resources_of(operator_resource_set(make_fleet()), "HelmRelease")
@@ -184,64 +211,34 @@ def test_the_release_that_flux_takes_over_is_the_one_that_was_installed() -> Non
     assert operator_values(make_fleet(operator={"reportInterval": "5m"}))["reporting"] == {"interval": "5m"}
 
 
-def test_resource_sets_without_inputs_are_left_out() -> None:
-    """The operator would apply their objects once, with the placeholders in them."""
-    assert [s["metadata"]["name"] for s in tenant_resource_sets(make_fleet())] == ["policies"]
-    with_components = make_fleet(components={"a": {}})
-    assert [s["metadata"]["name"] for s in tenant_resource_sets(with_components)] == ["policies", "infra"]
-
-
-@pytest.mark.parametrize("render", [infra_resource_set, apps_resource_set])
-def test_nothing_is_delivered_before_the_policies_are_in_force(render: Any) -> None:
-    first, *_ = render(load_case("default"))["spec"]["dependsOn"]
-    assert (first["kind"], first["name"], first["ready"]) == ("ResourceSet", "policies", True)
-
-
-def test_only_components_become_cluster_admin() -> None:
-    fleet = load_case("complete")
-    (binding,) = resources_of(infra_resource_set(fleet), "ClusterRoleBinding")
-    assert binding["roleRef"]["name"] == "cluster-admin"
-    assert not resources_of(apps_resource_set(fleet), "ClusterRoleBinding")
-    (binding,) = resources_of(apps_resource_set(fleet), "RoleBinding")
-    assert binding["roleRef"]["name"] == "admin"
-
-
-def test_the_update_cluster_moves_versions_on_a_branch_of_its_own() -> None:
-    """Never on main: its pull request is where people and checks have their say."""
-    resource_set = automation_resource_set(load_case("complete"))
-    assert {given["pushBranch"] for given in resource_set["spec"]["inputs"]} == {"image-updates"}
-    (automation,) = resources_of(resource_set, "ImageUpdateAutomation")
-    git = automation["spec"]["git"]
-    assert git["checkout"]["ref"] == {"branch": "main"}
-    assert git["push"] == {"branch": "<< inputs.pushBranch >>"}
-    assert git["commit"]["author"] == {"name": "acme-flux-bot", "email": "flux@acme.example"}
-
-
-@each_case
-def test_every_chart_has_one_exact_version(case: str) -> None:
-    """A range would reach production before anybody has seen it on staging; image automation moves the version."""
-    fleet = load_case(case)
-    for workload in (*fleet.components.values(), *fleet.tenants.values()):
-        for name, release in workload.releases.items():
-            source, helm = chart_source(name, release), helm_release(name, release)
-            assert (source["spec"]["url"], source["spec"]["ref"]) == (release.chart, {"tag": release.version})
-            assert helm["spec"]["chartRef"]["name"] == source["metadata"]["name"]
-
-
 # --- sources ---------------------------------------------------------------------------------------------------------
 def admits(fleet: Fleet, url: str) -> bool:
     """What the policy's expression says; `test_the_policy_compares_prefixes` holds it to that."""
-    return any(url.startswith(prefix) for prefix in allowed_sources(fleet))
+    return any(f"{url}/".startswith(prefix) for prefix in allowed_sources(fleet))
 
 
 def test_the_policy_compares_prefixes() -> None:
+    """With a slash at the end, so that a registry of charts is admitted by the prefix that ends with it."""
     (policy,) = resources_of(policies_resource_set(make_fleet()), "ValidatingAdmissionPolicy")
     (validation,) = policy["spec"]["validations"]
-    assert validation["expression"] == "variables.prefixes.exists(prefix, variables.url.startsWith(prefix))"
+    assert validation["expression"] == "variables.prefixes.exists(prefix, (variables.url + '/').startsWith(prefix))"
     variables = {variable["name"]: variable["expression"] for variable in policy["spec"]["variables"]}
-    assert variables == {"url": "object.spec.url", "prefixes": "params.data.sources.split(' ')"}
+    assert variables == {
+        "url": "has(object.spec.url) ? object.spec.url : object.spec.endpoint",
+        "prefixes": "params.data.sources.split(' ')",
+    }
     (allow_list,) = resources_of(policies_resource_set(load_case("complete")), "ConfigMap")
     assert allow_list["data"]["sources"].split(" ") == allowed_sources(load_case("complete"))
+
+
+def test_every_kind_of_source_with_an_address_is_checked(schemas: Schemas) -> None:
+    """An address that the policy does not see would be a way around it."""
+    (policy,) = resources_of(policies_resource_set(make_fleet()), "ValidatingAdmissionPolicy")
+    (rule,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    (group,) = rule["apiGroups"]
+    specs = {k.lower(): s["properties"]["spec"] for (api, k), s in schemas.items() if api.startswith(group)}
+    addressed = [kind for kind, spec in specs.items() if {"url", "endpoint"} & spec["properties"].keys()]
+    assert set(rule["resources"]) == {re.sub("y$", "ie", kind) + "s" for kind in addressed}
 
 
 @each_case
@@ -260,6 +257,19 @@ def test_tenants_may_pull_their_artifacts_and_charts_but_not_those_of_components
         for release in workload.releases.values()
     }
     assert {chart: admits(fleet, chart) for chart in charts} == charts
-    assert all(admits(fleet, f"oci://{fleet.artifacts}/{fleet.repositories.apps}/{name}") for name in fleet.tenants)
-    assert not admits(fleet, f"oci://{fleet.artifacts}-evil/apps/frontend")
-    assert not admits(fleet, f"https://github.com/{fleet.owner}-evil/apps")
+    for name, tenant in fleet.tenants.items():
+        assert admits(fleet, f"oci://{fleet.artifacts}/{fleet.repository_of(tenant)}/{name}")
+        assert admits(fleet, fleet.repository_url(fleet.repository_of(tenant)))
+        assert all(admits(fleet, release.chart.rpartition("/")[0]) for release in tenant.releases.values())
+    for url in (f"oci://{fleet.artifacts}-evil/apps/frontend", f"{fleet.github.url}/{fleet.owner}-evil/apps", "bucket"):
+        assert not admits(fleet, url)
+
+
+def test_a_registry_of_charts_does_not_open_its_parent_or_its_neighbour() -> None:
+    tenant = {"team": "platform", "releases": {"x": {"chart": "oci://r.example.com/team/charts/x", "version": "1.0.0"}}}
+    fleet = make_fleet(tenants={"a": tenant})
+    admitted = ("oci://r.example.com/team/charts", "oci://r.example.com/team/charts/y")
+    refused = ("oci://r.example.com/team", "oci://r.example.com/team/charts-evil", "oci://r.example.com/team/other/x")
+    assert {url: admits(fleet, url) for url in (*admitted, *refused)} == dict.fromkeys(admitted, True) | dict.fromkeys(
+        refused, False
+    )

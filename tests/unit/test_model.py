@@ -84,6 +84,20 @@ def test_clusters_that_only_update_charts_have_no_overlay() -> None:
     assert load_case("complete").overlays == ("qa", "staging", "production")
 
 
+def test_a_workload_has_overlays_in_the_order_of_promotion_whatever_order_it_names_them_in() -> None:
+    fleet = load_case("complete")
+    named = fleet.components["probes"].environments
+    assert named == ("staging", "qa")
+    assert fleet.overlays_of(fleet.components["probes"]) == ("qa", "staging")
+    assert fleet.overlays_of(fleet.components["edge"]) == fleet.overlays
+
+
+def test_a_tenant_shares_the_repository_unless_it_has_its_own() -> None:
+    fleet = load_case("complete")
+    homes = {name: fleet.repository_of(tenant) for name, tenant in fleet.tenants.items()}
+    assert homes == {"frontend": "apps.v2", "3scale": "apps.v2", "shop": "Shop.Deploy"}
+
+
 def test_a_cluster_lays_its_own_keys_over_the_fleets_flux() -> None:
     fleet = load_case("complete")
     staging, us = fleet.flux_of("staging"), fleet.flux_of("prod-us")
@@ -117,8 +131,18 @@ def test_a_model_cannot_be_changed() -> None:
 
 
 # --- all faults at once ----------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("parse", [parse_fleet, lambda raw: parse_stack(raw, None, "Pulumi.x.yaml")])
-@pytest.mark.parametrize("raw", [{}, {"x": 1}, {"clusters": None, "environments": []}, {"clusters": {1: {}}}])
+@pytest.mark.parametrize("parse", [parse_fleet, lambda raw: parse_stack(raw, None, "x")])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *({}, {"x": 1}, {"clusters": None, "environments": []}, {"clusters": {1: {}}}),
+        {"design": "git", "environments": {"a": {}}, "clusters": {"c": {"environment": ["a"]}}},
+        {"design": "git", "clusters": {"c": {"environment": "a"}}, "alerts": {"chat": 1}},
+        {"environments": {"a": {"tracks": "main"}}, "clusters": {"c": None}, "tenants": {"t": {"environments": "a"}}},
+        {"environment": {"a": 1}, "clusters": {"c": 1}, "githubApps": {"platform": 1}},
+        {"repositories": {"fleet": 1}, "tenants": {"t": {"repository": ["r"], "source": 1}}, "teams": []},
+    ],
+)
 def test_no_input_is_too_broken_to_be_told_about(
     parse: Callable[[Mapping[str, Any]], object], raw: Mapping[str, Any]
 ) -> None:
@@ -160,11 +184,11 @@ RULES: Final = {
         "flux-workload-identity"
     ),
     "sync.provider 'github' is only supported for GitRepository": "choices",
-    "sync.provider 'gcp' is only supported for OCIRepository and Bucket": None,
+    "sync.provider 'gcp' is only supported for OCIRepository and Bucket": "flux-sync-provider-in-the-git-design",
     "Sync name is immutable": None,
 }
-"""Rule of the FluxInstance → the invalid fleet that breaks it; None where we always render an OCIRepository without
-a name, so that the rule has nothing to refuse."""
+"""Rule of the FluxInstance → the invalid fleet that breaks it; None where we never give a name, so that the rule has
+nothing to refuse."""
 
 
 def walk(schema: Any, path: str = "") -> list[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""What the operator makes of our FluxInstances and ResourceSets, asked of its own offline builder.
+"""What the operator makes of our ResourceSets, asked of its own offline builder.
 
 Flux fills the variables of a cluster in first, so the ResourceSets are built with those of `runtime_info`.
 """
@@ -6,59 +6,77 @@ Flux fills the variables of a cluster in first, so the ResourceSets are built wi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import pytest
 
 from fleet.errors import ConfigError
-from fleet.manifests.automation import automation_resource_set
-from fleet.manifests.delivery import tenant_resource_sets
-from fleet.manifests.instance import flux_instance
+from fleet.manifests.delivery import resource_sets_of
 from fleet.manifests.runtime import runtime_info, substituted
-from fleet.model import Fleet, Tenant, Workload
+from fleet.model import Component, Fleet, Tenant, Workload, repositories_of
 from fleet.ownership import Verdict, judge
 from sandbox.build import Parts
 from tests import oracle
-from tests.rendering import CLUSTERS, GOLDEN, Schemas, check_golden, load_case, make_fleet, read_all, validate
+from tests.rendering import (
+    CLUSTERS,
+    GOLDEN,
+    Schemas,
+    check_golden,
+    load_case,
+    make_fleet,
+    read_all,
+    tree_of,
+    validate,
+)
 
 pytestmark = pytest.mark.sandbox
 
 FLEETS: Final = [(case, cluster) for case, clusters in CLUSTERS.items() for cluster in clusters]
 each_cluster: Final = pytest.mark.parametrize(("case", "cluster"), FLEETS)
 each_delivery: Final = pytest.mark.parametrize(("case", "cluster"), [f for f in FLEETS if f[1] != "update"])
+AUTOMATION: Final = "image-update-automation"
 
 
-def rendered(parts: Parts, fleet: Fleet, cluster: str) -> dict[str, str]:
+@cache
+def rendered(parts: Parts, case: str, cluster: str) -> Mapping[str, str]:
     """YAML of the objects of each ResourceSet on the cluster, by its name."""
+    fleet = load_case(case)
     if fleet.environment_of(cluster).role == "update":
-        sets = [automation_resource_set(fleet)]
+        sets = read_all(tree_of(fleet, "fleet")[f"clusters/{cluster}/automation.yaml"])
     else:
-        sets = [substituted(s, runtime_info(fleet, cluster)) for s in tenant_resource_sets(fleet)]
+        sets = [substituted(s, runtime_info(fleet, cluster)) for s in resource_sets_of(fleet, cluster).values()]
     return {s["metadata"]["name"]: oracle.build_resource_set(parts, s) for s in sets}
 
 
 class Objects:
     """What is on a cluster once the operator has applied the ResourceSets."""
 
-    def __init__(self, parts: Parts, fleet: Fleet, cluster: str) -> None:
-        self.all = [o for text in rendered(parts, fleet, cluster).values() for o in read_all(text)]
+    def __init__(self, parts: Parts, case: str, cluster: str) -> None:
+        self.all = [o for text in rendered(parts, case, cluster).values() for o in read_all(text)]
         metadata = [(o, o["metadata"]) for o in self.all]
         self._named = {(o["kind"], m["name"], m.get("namespace", "")): o for o, m in metadata}
 
     def get(self, kind: str, name: str, namespace: str = "") -> Any:
         return self._named[kind, name, namespace]
 
+    def names_of(self, kind: str) -> set[str]:
+        return {name for found, name, _ in self._named if found == kind}
+
 
 # --- ResourceSets ----------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("case", "cluster"),
-    [("default", "staging"), ("default", "prod-eu"), ("complete", "prod-us"), ("complete", "update")],
+    [
+        *(("default", "staging"), ("default", "prod-eu"), ("complete", "prod-us"), ("complete", "update")),
+        *(("git", "qa"), ("git", "production")),
+    ],
 )
 def test_the_objects_of_the_resource_sets_are_the_committed_ones(
     case: str, cluster: str, parts: Parts, update_golden: bool
 ) -> None:
-    files = {f"{name}.yaml": text.encode() for name, text in rendered(parts, load_case(case), cluster).items()}
+    files = {f"{name}.yaml": text.encode() for name, text in rendered(parts, case, cluster).items()}
     check_golden(GOLDEN / case / "objects" / cluster, files, update=update_golden)
 
 
@@ -66,9 +84,9 @@ def test_the_objects_of_the_resource_sets_are_the_committed_ones(
 def test_no_placeholder_is_left_and_every_custom_resource_fits_its_schema(
     case: str, cluster: str, parts: Parts, schemas: Schemas
 ) -> None:
-    for name, text in rendered(parts, load_case(case), cluster).items():
+    for name, text in rendered(parts, case, cluster).items():
         assert "<<" not in text
-        assert name == "image-update-automation" or "${" not in text
+        assert "${" not in text
         for manifest in read_all(text):
             if "." in manifest["apiVersion"] and "k8s.io" not in manifest["apiVersion"]:
                 validate(schemas, manifest)
@@ -76,29 +94,56 @@ def test_no_placeholder_is_left_and_every_custom_resource_fits_its_schema(
 
 
 @each_delivery
+@pytest.mark.covers("R7", "R8", "R38", "R41", "R48", "R88", "R90", "R119", "R136", "R151", "R152", "R154", "R159")
 def test_each_component_and_tenant_gets_its_namespace_and_what_flux_needs_there(
     case: str, cluster: str, parts: Parts
 ) -> None:
+    """And no namespace is there for anybody else, in an environment that is not theirs."""
     fleet = load_case(case)
-    objects, variables = Objects(parts, fleet, cluster), runtime_info(fleet, cluster)
-    for name, workload in workloads(fleet):
-        repository = "apps" if isinstance(workload, Tenant) else "infra"
+    objects = Objects(parts, case, cluster)
+    updates = {n for n in objects.names_of("Namespace") if n.endswith("-update")} if fleet.automates(cluster) else set()
+    assert objects.names_of("Namespace") - updates == {name for name, _ in workloads(fleet, cluster)}
+    for name, workload in workloads(fleet, cluster):
         assert objects.get("Namespace", name)["metadata"]["labels"].items() >= labels(workload).items()
-        for kind, copy in (("ConfigMap", "flux-runtime-info"), ("Secret", "ghcr-auth")):
+        for kind, copy in (("ConfigMap", "flux-runtime-info"), ("Secret", secret(fleet, workload))):
             metadata = objects.get(kind, copy, name)["metadata"]
             assert metadata["annotations"] == {"fluxcd.controlplane.io/copyFrom": f"flux-system/{copy}"}
         account = objects.get("ServiceAccount", "flux", name)
-        assert account["imagePullSecrets"] == [{"name": "ghcr-auth"}]
-        source = objects.get("OCIRepository", repository, name)["spec"]
-        published = getattr(fleet.repositories, repository).lower()
-        assert source["url"] == f"oci://{fleet.artifacts}/{published}/{name}"
+        assert account.get("imagePullSecrets", []) == ([{"name": "ghcr-auth"}] if fleet.design == "oci" else [])
+        check_source(fleet, objects, cluster, name)
+
+
+def check_source(fleet: Fleet, objects: Objects, cluster: str, name: str) -> None:
+    """An artifact of the component's own, or its folder of the branch that the cluster follows."""
+    tenant, variables = fleet.tenants.get(name), runtime_info(fleet, cluster)
+    step, repository = ("apps", fleet.repository_of(tenant)) if tenant else ("infra", fleet.repositories.infra)
+    if fleet.design == "oci":
+        source = objects.get("OCIRepository", step, name)["spec"]
+        assert source["url"] == f"oci://{fleet.artifacts}/{repository.lower()}/{name}"
         assert source["ref"] == {"tag": variables["ARTIFACT_TAG"]}
         assert source["serviceAccountName"] == "flux"
+    else:
+        source = objects.get("GitRepository", step, name)["spec"]
+        assert source["url"] == f"{fleet.github.url}/{fleet.owner}/{repository}.git"
+        assert source["ref"] == {"branch": variables["GIT_BRANCH"]}
+        assert source["sparseCheckout"] == [f"components/{name}"]
+        assert source["provider"] == ("github" if fleet.environment_of(cluster).auth == "app" else "generic")
+        assert source["secretRef"] == {"name": "flux-apps" if tenant else "flux-system"}
 
 
-def workloads(fleet: Fleet) -> Iterator[tuple[str, Workload]]:
-    yield from fleet.components.items()
-    yield from fleet.tenants.items()
+def secret(fleet: Fleet, workload: Workload) -> str:
+    """What Flux signs in with in the namespace."""
+    if fleet.design == "oci":
+        return "ghcr-auth"
+    return "flux-apps" if isinstance(workload, Tenant) else "flux-system"
+
+
+def workloads(fleet: Fleet, cluster: str) -> Iterator[tuple[str, Workload]]:
+    """Those that the cluster's environment gets."""
+    environment = fleet.clusters[cluster].environment
+    for name, workload in {**fleet.components, **fleet.tenants}.items():
+        if environment in fleet.overlays_of(workload):
+            yield name, workload
 
 
 def labels(workload: Workload) -> dict[str, str]:
@@ -109,32 +154,38 @@ def labels(workload: Workload) -> dict[str, str]:
 
 
 @each_delivery
+@pytest.mark.covers("R18", "R51", "R111", "R115", "R164")
 def test_kustomizations_run_as_the_account_of_their_namespace_and_wait_for_components(
     case: str, cluster: str, parts: Parts
 ) -> None:
     fleet = load_case(case)
-    objects, environment = Objects(parts, fleet, cluster), fleet.clusters[cluster].environment
-    for name, workload in workloads(fleet):
+    objects, environment = Objects(parts, case, cluster), fleet.clusters[cluster].environment
+    for name, workload in workloads(fleet, cluster):
         expr = "dep.status.observedGeneration >= 0"
         waits = [{"name": "infra-configs", "namespace": c, "readyExpr": expr} for c in workload.depends_on]
-        steps = [("infra-controllers", "./controllers", waits)]
-        steps += [("infra-configs", "./configs", [{"name": "infra-controllers"}])]
+        root = f"./components/{name}" if fleet.design == "git" else "."
+        steps = [("infra-controllers", f"{root}/controllers", waits)]
+        steps += [("infra-configs", f"{root}/configs", [{"name": "infra-controllers"}])]
         if isinstance(workload, Tenant):
-            steps = [("apps", ".", waits)]
+            steps = [("apps", root, waits)]
         for step, folder, dependencies in steps:
             spec = objects.get("Kustomization", step, name)["spec"]
             assert spec["path"] == f"{folder}/{environment}"
             assert spec["dependsOn"] == dependencies
+            assert spec["wait"] is True
             assert (spec["targetNamespace"], spec["serviceAccountName"]) == (name, "flux")
             assert spec["postBuild"]["substituteFrom"] == [{"kind": "ConfigMap", "name": "flux-runtime-info"}]
 
 
 @each_delivery
+@pytest.mark.covers("R5", "R42", "R112", "R160")
 def test_tenants_are_held_within_their_namespace(case: str, cluster: str, parts: Parts) -> None:
     """Quota, defaults for what gives no requests, traffic only from themselves and the platform; no ClusterRole."""
     fleet = load_case(case)
-    objects = Objects(parts, fleet, cluster)
-    for name, tenant in fleet.tenants.items():
+    objects = Objects(parts, case, cluster)
+    for name, tenant in workloads(fleet, cluster):
+        if not isinstance(tenant, Tenant):
+            continue
         assert objects.get("ResourceQuota", "tenant", name)["spec"]["hard"] == {
             "requests.cpu": tenant.quota.cpu,
             "requests.memory": tenant.quota.memory,
@@ -143,16 +194,60 @@ def test_tenants_are_held_within_their_namespace(case: str, cluster: str, parts:
         (limits,) = objects.get("LimitRange", "tenant", name)["spec"]["limits"]
         assert limits["type"] == "Container"
         assert limits["defaultRequest"].keys() == {"cpu", "memory"}
-        policy = objects.get("NetworkPolicy", "tenant", name)["spec"]
-        platform = {"namespaceSelector": {"matchLabels": {"toolkit.fluxcd.io/role": "platform"}}}
-        assert policy == {
+        assert objects.get("NetworkPolicy", "tenant", name)["spec"] == {
             "podSelector": {},
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [{"podSelector": {}}, platform]}],
+            "ingress": [{"from": NEIGHBOURS}],
         }
         assert objects.get("RoleBinding", "flux", name)["roleRef"]["name"] == "admin"
     admins = [o["subjects"] for o in objects.all if o["kind"] == "ClusterRoleBinding"]
-    assert admins == [[{"kind": "ServiceAccount", "name": "flux", "namespace": c}] for c in fleet.components]
+    components = [name for name, workload in workloads(fleet, cluster) if not isinstance(workload, Tenant)]
+    subjects = [[{"kind": "ServiceAccount", "name": "flux", "namespace": name}] for name in components]
+    assert sorted(map(str, admins)) == sorted(map(str, subjects))
+
+
+NEIGHBOURS: Final = [
+    {"podSelector": {}},
+    {"namespaceSelector": {"matchLabels": {"toolkit.fluxcd.io/role": "platform"}}},
+]
+
+
+@each_delivery
+@pytest.mark.covers("R42", "R160")
+def test_components_are_reached_by_others_only_where_they_say_so(case: str, cluster: str, parts: Parts) -> None:
+    fleet = load_case(case)
+    objects = Objects(parts, case, cluster)
+    for name, component in workloads(fleet, cluster):
+        if isinstance(component, Component):
+            ports = [{"port": port, "protocol": "TCP"} for port in component.open_ports]
+            (policy,) = [o["spec"] for o in objects.all if is_policy_of(o, name)]
+            assert (policy["podSelector"], policy["policyTypes"]) == ({}, ["Ingress"])
+            assert policy["ingress"] == [{"from": NEIGHBOURS}, *([{"ports": ports}] if ports else [])]
+
+
+def is_policy_of(manifest: Any, namespace: str) -> bool:
+    return (manifest["kind"], manifest["metadata"].get("namespace")) == ("NetworkPolicy", namespace)
+
+
+@pytest.mark.parametrize(("case", "cluster"), [("complete", "update"), ("git", "qa")])
+@pytest.mark.covers("R28", "R62", "R172")
+def test_image_automation_has_a_namespace_for_each_repository(case: str, cluster: str, parts: Parts) -> None:
+    """It reads and writes that one, as an account that may do nothing outside."""
+    fleet = load_case(case)
+    objects = Objects(parts, case, cluster)
+    found = {name: r for name, r in repositories_of(fleet).items() if r.automated}
+    assert found.keys() >= {fleet.repositories.infra, fleet.repositories.apps}
+    for name, repository in found.items():
+        namespace = repository.update_namespace
+        source = objects.get("GitRepository", namespace, namespace)["spec"]
+        assert source["url"] == f"{fleet.github.url}/{fleet.owner}/{name}.git"
+        assert source["provider"] in ("generic", "github")
+        assert objects.get("Secret", "github-auth", namespace)
+        automation = objects.get("ImageUpdateAutomation", namespace, namespace)["spec"]
+        assert automation["sourceRef"] == {"kind": "GitRepository", "name": namespace}
+        assert objects.get("Kustomization", namespace, namespace)["spec"]["path"] == "./update"
+        (account,) = objects.get("RoleBinding", "flux", namespace)["subjects"]
+        assert account == {"kind": "ServiceAccount", "name": "flux", "namespace": namespace}
 
 
 # --- signatures ------------------------------------------------------------------------------------------------------
@@ -179,19 +274,21 @@ FORGED: Final = {
 
 
 @pytest.mark.parametrize(("cluster", "tracks"), [("qa", "main"), ("prod-eu", "releases")])
+@pytest.mark.covers("R79", "R80")
 def test_an_artifact_is_signed_by_its_own_workflow_and_in_production_with_its_own_release_tag(
     cluster: str, tracks: str, parts: Parts
 ) -> None:
     """A tag of another component, or of none, must not deliver this one to production."""
     fleet = load_case("complete")
-    objects = Objects(parts, fleet, cluster)
-    for name, workload in workloads(fleet):
+    objects = Objects(parts, "complete", cluster)
+    for name, workload in workloads(fleet, cluster):
         kind = "apps" if isinstance(workload, Tenant) else "infra"
         verify = objects.get("OCIRepository", kind, name)["spec"]["verify"]
         (identity,) = verify["matchOIDCIdentity"]
         assert verify["provider"] == "cosign"
         assert re.fullmatch(identity["issuer"], "https://token.actions.githubusercontent.com")
-        given = {"name": name, "repository": getattr(fleet.repositories, kind)}
+        home = fleet.repository_of(workload) if isinstance(workload, Tenant) else fleet.repositories.infra
+        given = {"name": name, "repository": home}
         good = {signer.format(**given) for signer in SIGNERS[tracks]}
         all_signers = good | {signer.format(**given) for signer in FORGED}
         assert {signer for signer in all_signers if re.search(identity["subject"], signer)} == good
@@ -232,62 +329,3 @@ def test_the_model_admits_exactly_the_names_that_the_operator_reads_as_text(part
     read = [manifest["data"]["name"] for manifest in read_all(oracle.build_resource_set(parts, probe))]
     text = {name for name, value in zip(NAMES, read, strict=True) if value == name}
     assert {name for name in NAMES if admitted(name)} == text
-
-
-# --- FluxInstance ----------------------------------------------------------------------------------------------------
-@pytest.fixture(scope="module")
-def artifact(parts: Parts) -> Iterator[str]:
-    with oracle.serve_artifact(parts.flux_manifests) as address:
-        yield address
-
-
-@each_cluster
-def test_the_instance_installs_its_controllers_and_syncs_the_signed_fleet_artifact(
-    case: str, cluster: str, parts: Parts, artifact: str
-) -> None:
-    fleet = load_case(case)
-    objects = oracle.build_instance(parts, flux_instance(fleet, cluster), artifact)
-    assert {o["metadata"]["labels"]["fluxcd.controlplane.io/name"] for o in objects} == {"flux"}
-    named = {(o["kind"], o["metadata"]["name"]): o for o in objects}
-    deployed = {name for kind, name in named if kind == "Deployment"}
-    assert deployed >= set(fleet.controllers_of(cluster))
-    assert not {"image-automation-controller", "helm-controller"} <= deployed
-    source, sync = (named[kind, "flux-system"]["spec"] for kind in ("OCIRepository", "Kustomization"))
-    assert source["url"] == f"oci://{fleet.artifacts}/{fleet.repositories.fleet.lower()}"
-    assert source["ref"] == {"tag": fleet.environment_of(cluster).artifact_tag}
-    assert source["verify"]["provider"] == "cosign"
-    assert (sync["path"], sync["prune"]) == (f"clusters/{cluster}", True)
-
-
-def test_tenants_are_locked_down_and_the_size_is_that_of_the_cluster(parts: Parts, artifact: str) -> None:
-    arguments = {
-        cluster: arguments_of(oracle.build_instance(parts, flux_instance(load_case("complete"), cluster), artifact))
-        for cluster in ("qa", "prod-eu")
-    }
-    for flags in arguments.values():
-        assert {"--no-cross-namespace-refs=true", "--no-remote-bases=true"} <= flags
-        assert "--default-service-account=flux" in flags
-    assert ("--concurrent=5" in arguments["qa"], "--concurrent=20" in arguments["prod-eu"]) == (True, True)
-
-
-def arguments_of(objects: list[Any]) -> set[str]:
-    """Of kustomize-controller."""
-    (deployment,) = [o for o in objects if (o["kind"], o["metadata"]["name"]) == ("Deployment", "kustomize-controller")]
-    return set(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
-
-
-@pytest.mark.parametrize(("version", "works"), [("2.6.x", False), ("2.7.x", True), ("2.x", True)])
-def test_flux_is_as_new_as_the_operator_wants_it_for_our_controllers(
-    version: str, works: bool, parts: Parts, artifact: str
-) -> None:
-    """The model refuses what the operator would stall on."""
-    manifest = flux_instance(make_fleet(), "staging")
-    manifest["spec"]["distribution"]["version"] = version
-    if works:
-        assert oracle.build_instance(parts, manifest, artifact)
-        make_fleet(flux={"version": version})
-    else:
-        with pytest.raises(AssertionError, match=r"source-watcher is only supported .* >= 2\.7"):
-            oracle.build_instance(parts, manifest, artifact)
-        with pytest.raises(ConfigError):
-            make_fleet(flux={"version": version})

@@ -9,9 +9,10 @@ from sandbox.program.registration import UNKNOWN, Secret
 from tests.checkout import STACKS, Checkout
 from tests.reader import ADOPTED, Reader, found
 
+APPS = "https://github.com/acme-platform/apps"
 TENANTS = {
-    "frontend": {"team": "web", "namespace": "frontend"},
-    "backend": {"team": "data", "namespace": "backend"},
+    name: {"team": team, "namespace": name, "repository": APPS, "folder": f"components/{name}"}
+    for name, team in (("frontend", "web"), ("backend", "data"))
 }
 
 
@@ -21,14 +22,17 @@ TENANTS = {
         ("sandbox", "staging", "latest"),
         ("staging", "staging", "latest"),
         ("production", "production", "latest-stable"),
+        ("update", "update", "latest"),
     ],
 )
+@pytest.mark.covers("R104")
 def test_the_outputs_of_a_stack(checkout: Checkout, reader: Reader, stack: str, environment: str, tag: str) -> None:
     outputs = dict(checkout.run(stack).outputs)
     outputs.pop("onboarding")
     assert outputs == {
         "environment": environment,
-        "artifacts": "oci://ghcr.io/acme-platform",
+        "design": "oci",
+        "delivers_from": "oci://ghcr.io/acme-platform",
         "clusters": {
             name: {
                 "instance": f"{name}-fluxinstance-flux-id",
@@ -38,38 +42,57 @@ def test_the_outputs_of_a_stack(checkout: Checkout, reader: Reader, stack: str, 
             }
             for name in STACKS[stack]
         },
-        "tenants": TENANTS,
+        "tenants": {} if stack == "update" else TENANTS,
         "kubeconfigs": {name: Secret(checkout.kubeconfig(name)) for name in STACKS[stack]},
     }
 
 
-ONBOARDING = {
-    "sandbox": """\
-staging runs on: staging
-Applications: https://github.com/acme-platform/apps, folder components/<tenant>; a merge to main brings a change here.
-Tenants: frontend (team web), backend (team data)""",
-    "production": """\
-production runs on: prod-eu, prod-us
-Applications: https://github.com/acme-platform/apps, folder components/<tenant>; \
-a release tag `<tenant>/vX.Y.Z` brings a change here.
-Tenants: frontend (team web), backend (team data)""",
+OWN = {
+    "frontend": {"team": "web", "repository": "Frontend.Deploy"},
+    "backend": {"team": "data", "environments": ["production"]},
 }
 
 
-@pytest.mark.parametrize("stack", ONBOARDING)
-def test_the_text_for_newcomers(checkout: Checkout, reader: Reader, stack: str) -> None:
-    assert checkout.run(stack).outputs["onboarding"] == ONBOARDING[stack]
+def test_the_outputs_in_the_git_design(checkout: Checkout, reader: Reader) -> None:
+    """Only tenants of the environment are told of, each with the repository that is its own."""
+    checkout.use("git", "sandbox", tenants=OWN)
+    outputs = checkout.run("sandbox").outputs
+    assert (outputs["design"], outputs["delivers_from"]) == ("git", "https://github.com/acme-platform")
+    cluster = outputs["clusters"]["staging"]
+    assert cluster["source"] == "https://github.com/acme-platform/fleet.git"
+    assert (cluster["revision"], cluster["path"]) == ("refs/heads/main", "clusters/staging")
+    assert {name: tenant["repository"] for name, tenant in outputs["tenants"].items()} == {
+        "frontend": "https://github.com/acme-platform/Frontend.Deploy"
+    }
 
 
-def test_a_fleet_without_tenants_says_so(checkout: Checkout, reader: Reader) -> None:
+PEOPLE = f"""
+frontend: team web, {APPS}, folder components/frontend
+backend: team data, {APPS}, folder components/backend"""
+ONBOARDING = {
+    ("oci", "sandbox"): "staging runs on: staging\nA merge to main brings a change of a tenant's folder here.",
+    ("oci", "production"): "production runs on: prod-eu, prod-us\n"
+    "A release tag `<tenant>/vX.Y.Z` brings a change of a tenant's folder here.",
+    ("git", "production"): "production runs on: prod-eu, prod-us\n"
+    "A merge of main to production brings a change of a tenant's folder here.",
+}
+
+
+@pytest.mark.parametrize(("design", "stack"), ONBOARDING)
+def test_the_text_for_newcomers(checkout: Checkout, reader: Reader, design: str, stack: str) -> None:
+    checkout.use(design, stack)
+    assert checkout.run(stack).outputs["onboarding"] == ONBOARDING[design, stack] + PEOPLE
+
+
+def test_a_fleet_without_tenants_has_no_lines_about_them(checkout: Checkout, reader: Reader) -> None:
     checkout.change_fleet(tenants={})
     outputs = checkout.run("sandbox").outputs
-    assert (outputs["tenants"], outputs["onboarding"].splitlines()[-1]) == ({}, "Tenants: none")
+    assert (outputs["tenants"], len(outputs["onboarding"].splitlines())) == ({}, 2)
 
 
 def test_the_stacks_registry_is_the_one_that_is_told(checkout: Checkout, reader: Reader) -> None:
     outputs = checkout.run("sandbox", registry="mirror.example.com:5000").outputs
-    assert outputs["artifacts"] == "oci://mirror.example.com:5000/acme-platform"
+    assert outputs["delivers_from"] == "oci://mirror.example.com:5000/acme-platform"
     assert outputs["clusters"]["staging"]["source"] == "oci://mirror.example.com:5000/acme-platform/fleet"
 
 

@@ -16,7 +16,8 @@ from sandbox.cluster.cluster_api import ClusterApi
 from sandbox.cluster.credentials import ensure_credentials
 from sandbox.cluster.home import CLUSTER_PORTS, LOOPBACK, Home, choose_ports, open_home, read_json
 from sandbox.cluster.plan import Plan, read_plan, write_plan
-from sandbox.cluster.processes import Process, deployment_arguments, describe_processes
+from sandbox.cluster.process import Process, deployment_arguments
+from sandbox.cluster.processes import describe_processes
 from sandbox.cluster.watcher import Watcher
 
 CLUSTERS = ("staging", "production")

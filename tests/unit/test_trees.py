@@ -1,38 +1,37 @@
-"""The three repositories: as committed, the same bytes each time, and complete in themselves.
+"""What Flux reads in the repositories: as committed, the same bytes each time, and complete in itself.
 
-Tests marked `sandbox` build every overlay with kustomize and validate it with kubeconform.
+What kustomize makes of it is in test_overlays.py. Documents and workflows, which people and GitHub read, have tests of
+their own.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import pytest
 import yaml
 
-from fleet.manifests.delivery import apps_resource_set, infra_resource_set
-from fleet.manifests.trees import apps_tree, fleet_tree
-from fleet.model import Fleet, parse_fleet
-from fleet.model.catalog import merge
-from sandbox.build import Parts
-from tests import oracle
+from fleet.manifests.delivery import resource_sets_of, tenant_resource_sets
+from fleet.model import Component, Fleet, parse_fleet, repositories_of
 from tests.checkout import Checkout
 from tests.reader import Reader
 from tests.rendering import (
     CASES,
     GOLDEN,
     ROOT,
-    Schemas,
     check_golden,
+    delivering,
+    folder_of,
+    is_applied,
     load_case,
     make_fleet,
     read_all,
+    tree_of,
     trees_of,
 )
 
@@ -42,7 +41,9 @@ each_case: Final = pytest.mark.parametrize("case", CASES)
 # --- the files -------------------------------------------------------------------------------------------------------
 @each_case
 def test_the_trees_are_the_committed_ones(case: str, update_golden: bool) -> None:
-    check_golden(GOLDEN / case / "trees", trees_of(load_case(case)), update=update_golden)
+    """All YAML that Flux reads; the files of ConfigMaps are those of the catalog as they are."""
+    manifests = {path: content for path, content in trees_of(load_case(case)).items() if is_applied(path)}
+    check_golden(GOLDEN / case / "trees", manifests, update=update_golden)
 
 
 def test_the_same_fleet_gives_the_same_bytes_in_every_process() -> None:
@@ -100,38 +101,91 @@ def names_in(kustomization: Any) -> Iterator[str]:
     yield from kustomization["resources"]
     yield from (patch["path"] for patch in kustomization.get("patches", ()))
     for generator in kustomization.get("configMapGenerator", ()):
-        yield from (file.partition("=")[2] for file in generator["files"])
+        yield from (file.rpartition("=")[2] for file in generator["files"])
 
 
 @each_case
-def test_each_artifact_has_the_folders_that_the_resource_sets_apply(case: str) -> None:
-    fleet = load_case(case)
-    tree = trees_of(fleet)
-    for render, repository, workloads in (
-        (infra_resource_set, "infra", fleet.components),
-        (apps_resource_set, "apps", fleet.tenants),
-    ):
-        resources = render(fleet)["spec"]["resources"]
-        paths = [r["spec"]["path"] for r in resources if r["kind"] == "Kustomization"]
-        for name in workloads:
-            for environment in fleet.overlays:
-                folders = [PurePosixPath(p.replace("<< inputs.environment >>", environment)) for p in paths]
-                assert {f"{repository}/components/{name}/{f}/kustomization.yaml" for f in folders} <= tree.keys()
+@pytest.mark.covers("R142")
+def test_each_source_has_the_folders_that_the_resource_sets_apply(case: str) -> None:
+    """In the oci design a source is the folder of one component, in the git design the whole repository."""
+    fleet, tree = load_case(case), trees_of(load_case(case))
+    applied = set()
+    for cluster in delivering(fleet):
+        environment = fleet.clusters[cluster].environment
+        for resource_set in resource_sets_of(fleet, cluster).values():
+            found = [r["spec"]["path"] for r in resource_set["spec"]["resources"] if r["kind"] == "Kustomization"]
+            for given in (i for i in resource_set["spec"].get("inputs", ()) if "tenant" in i):
+                for path in found:
+                    filled = path.replace("<< inputs.environment >>", environment)
+                    filled = filled.replace("<< inputs.tenant >>", given["tenant"])
+                    root = "" if fleet.design == "git" else f"components/{given['tenant']}/"
+                    applied.add(os.path.normpath(f"{folder_of(fleet, given['repository'])}/{root}{filled}"))
+    assert applied
+    assert {f"{folder}/kustomization.yaml" for folder in applied} <= tree.keys()
+    overlays = {str(folder) for path in tree if (folder := PurePosixPath(path).parent).name in fleet.overlays}
+    assert {folder for folder in overlays if "/components/" in folder} == applied
 
 
 @each_case
+@pytest.mark.covers("R13", "R15", "R16", "R17", "R47", "R94", "R116", "R166")
+def test_a_component_has_a_base_and_an_overlay_for_each_environment(case: str) -> None:
+    """One file a release in the base, one `<release>-values.yaml` for each that differs; configs beside controllers."""
+    fleet, tree = load_case(case), trees_of(load_case(case))
+    for home in repositories_of(fleet).values():
+        for name in home.workloads if home.automated else ():
+            workload = fleet.components[name] if home.role == "infra" else fleet.tenants[name]
+            folder = f"{folder_of(fleet, home.name)}/components/{name}"
+            expected = layout(f"{folder}/controllers" if home.role == "infra" else folder, fleet, workload, "-values")
+            if isinstance(workload, Component):
+                expected |= layout(f"{folder}/configs", fleet, workload, "")
+            assert {path for path in tree if path.startswith(f"{folder}/")} == expected
+
+
+def layout(folder: str, fleet: Fleet, workload: Any, suffix: str) -> set[str]:
+    entries = workload.releases if suffix else workload.configs
+    files = {f"{folder}/base/{name}.yaml" for name in ("kustomization", *entries)}
+    if not suffix:
+        files |= {f"{folder}/base/{file}" for texts in workload.config_maps.values() for file in texts.files}
+    for environment in fleet.overlays:
+        if workload.environments is None or environment in workload.environments:
+            differing = [name + suffix for name, entry in entries.items() if environment in entry.environments]
+            files |= {f"{folder}/{environment}/{name}.yaml" for name in ("kustomization", *differing)}
+    return files
+
+
+@each_case
+@pytest.mark.covers("R85", "R118", "R121", "R123", "R140", "R142")
 def test_the_fleet_repository_has_a_folder_for_each_cluster_and_one_for_the_tenants(case: str) -> None:
     fleet = load_case(case)
-    folders = {str(PurePosixPath(path).parents[-3]) for path in fleet_tree(fleet) if path.startswith("clusters")}
+    tree = tree_of(fleet, "fleet")
+    folders = {str(PurePosixPath(path).parents[-3]) for path in tree if path.startswith("clusters")}
     assert folders == {f"clusters/{name}" for name in fleet.clusters}
-    assert {p for p in fleet_tree(fleet) if p.startswith("tenants")} == {
-        f"tenants/{name}.yaml" for name in ("policies", "infra", "apps")
+    for cluster in fleet.clusters:
+        instance = yaml.safe_load(tree[f"clusters/{cluster}/flux-system/flux-instance.yaml"])
+        assert instance["spec"]["sync"]["path"] == f"clusters/{cluster}"
+    assert {path for path in tree if path.startswith("tenants")} == {
+        f"tenants/{name}.yaml" for name in tenant_resource_sets(fleet)
     }
+
+
+@each_case
+@pytest.mark.covers("R99", "R109", "R110")
+def test_what_the_bootstrap_applies_lies_where_the_cluster_itself_applies_it_from(case: str) -> None:
+    """So that the instance, the operator and the variables are changed in Git, without access to the cluster."""
+    tree = tree_of(load_case(case), "fleet")
+    for cluster in delivering(load_case(case)):
+        folder = f"clusters/{cluster}/flux-system"
+        listed = yaml.safe_load(tree[f"{folder}/kustomization.yaml"])["resources"]
+        objects = [(o["kind"], o["metadata"]["name"]) for f in listed for o in read_all(tree[f"{folder}/{f}"])]
+        assert objects == BOOTSTRAPPED
+
+
+BOOTSTRAPPED: Final = [("FluxInstance", "flux"), ("ResourceSet", "flux-operator"), ("ConfigMap", "flux-runtime-info")]
 
 
 def test_an_update_cluster_does_not_keep_the_operator_up_to_date() -> None:
     """It has no helm-controller, so the ResourceSet would wait for ever; and it lives for one run (Q2)."""
-    tree = fleet_tree(load_case("complete"))
+    tree = tree_of(load_case("complete"), "fleet")
     files = sorted(path.removeprefix("clusters/update/") for path in tree if path.startswith("clusters/update/"))
     assert files == ["automation.yaml", "flux-system/flux-instance.yaml", "flux-system/runtime-info.yaml"]
     instance = yaml.safe_load(tree["clusters/update/flux-system/flux-instance.yaml"])
@@ -142,7 +196,7 @@ def test_what_reaches_tenants_by_copy_is_watched_so_that_a_change_arrives_at_onc
     checkout: Checkout, reader: Reader
 ) -> None:
     """Without the label on the source, a copy is refreshed at the interval only (Q19)."""
-    info = yaml.safe_load(fleet_tree(load_case("default"))["clusters/staging/flux-system/runtime-info.yaml"])
+    info = yaml.safe_load(tree_of(load_case("default"), "fleet")["clusters/staging/flux-system/runtime-info.yaml"])
     secret = checkout.run("staging").of("staging", "secret").inputs
     for source in (info, secret):
         assert source["metadata"]["labels"]["reconcile.fluxcd.io/watch"] == "Enabled"
@@ -153,84 +207,7 @@ def test_releases_without_values_of_an_environment_have_no_patch_there() -> None
     fleet = make_fleet(
         tenants={"a": {"team": "platform", "releases": {"x": release, "z": release | {"environments": {}}}}}
     )
-    assert sorted(path for path in apps_tree(fleet) if "/staging/" in path) == [
+    assert sorted(path for path in tree_of(fleet, "apps") if "/staging/" in path) == [
         "components/a/staging/kustomization.yaml",
         "components/a/staging/x-values.yaml",
     ]
-
-
-# --- as kustomize builds them ----------------------------------------------------------------------------------------
-@pytest.fixture(params=CASES)
-def fleet(request: pytest.FixtureRequest) -> Fleet:
-    return load_case(request.param)
-
-
-@pytest.fixture
-def built(fleet: Fleet, tmp_path: Path, parts: Parts) -> Mapping[str, list[Any]]:
-    """The objects of every folder with a kustomization.yaml, by its path."""
-    for path, content in trees_of(fleet).items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(content)
-    folders = [file.parent for file in sorted(tmp_path.rglob("kustomization.yaml"))]
-    return {
-        str(folder.relative_to(tmp_path)): read_all(oracle.run(parts.kustomize, "build", str(folder)))
-        for folder in folders
-    }
-
-
-@pytest.mark.sandbox
-def test_every_overlay_adds_the_values_of_its_environment(fleet: Fleet, built: Mapping[str, list[Any]]) -> None:
-    for folder, workloads in (("infra", fleet.components), ("apps", fleet.tenants)):
-        for name, workload in workloads.items():
-            for environment in fleet.overlays:
-                step = "controllers/" if folder == "infra" else ""
-                objects = built[f"{folder}/components/{name}/{step}{environment}"]
-                values = {
-                    o["metadata"]["name"]: o["spec"].get("values", {}) for o in objects if o["kind"] == "HelmRelease"
-                }
-                assert values == {
-                    release: merge(spec.values, spec.environments.get(environment, {}))
-                    for release, spec in workload.releases.items()
-                }
-
-
-@pytest.mark.sandbox
-def test_every_overlay_adds_to_the_custom_resources_without_renaming_them(
-    fleet: Fleet, built: Mapping[str, list[Any]]
-) -> None:
-    for name, component in fleet.components.items():
-        for environment in fleet.overlays:
-            wanted = [
-                merge(config.base, config.environments.get(environment, {})) for config in component.configs.values()
-            ]
-            assert built[f"infra/components/{name}/configs/{environment}"] == wanted
-
-
-@pytest.mark.sandbox
-def test_the_operators_values_become_the_config_map_that_its_release_reads(
-    fleet: Fleet, built: Mapping[str, list[Any]]
-) -> None:
-    for cluster in (name for name in fleet.clusters if fleet.environment_of(name).role == "fleet"):
-        objects = {(o["kind"], o["metadata"]["name"]): o for o in built[f"fleet/clusters/{cluster}/flux-system"]}
-        values = objects["ConfigMap", "flux-operator-values"]
-        assert values["metadata"]["labels"] == {"reconcile.fluxcd.io/watch": "Enabled"}
-        assert values["metadata"]["namespace"] == "flux-system"
-        assert yaml.safe_load(values["data"]["values.yaml"])["multitenancy"]["enabled"] is True
-        assert objects.keys() >= {("FluxInstance", "flux"), ("ResourceSet", "flux-operator")}
-
-
-@pytest.mark.sandbox
-def test_kubeconform_finds_no_fault_in_what_the_overlays_build(
-    built: Mapping[str, list[Any]], schemas: Schemas, parts: Parts, tmp_path: Path
-) -> None:
-    """Only custom resources of Flux and its operator: the schemas of other kinds are not at hand."""
-    location = tmp_path / "schemas"
-    for (version, kind), schema in schemas.items():
-        file = location / version.replace("/", "_") / f"{kind.lower()}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(schema))
-    objects = [o for found in built.values() for o in found if (o["apiVersion"], o["kind"]) in schemas]
-    template = f"{location}/{{{{ .Group }}}}_{{{{ .ResourceAPIVersion }}}}/{{{{ .ResourceKind }}}}.json"
-    flags = ("-strict", "-output", "json", "-summary", "-schema-location", template, "-")
-    told = json.loads(oracle.run(parts.kubeconform, *flags, given=yaml.safe_dump_all(objects).encode()))
-    assert told["summary"] == {"valid": len(objects), "invalid": 0, "errors": 0, "skipped": 0}

@@ -5,32 +5,26 @@ from __future__ import annotations
 from fleet import names
 from fleet.manifests.automation import automation_resource_set
 from fleet.manifests.delivery import tenant_resource_sets, tenants_kustomization
-from fleet.manifests.dump import dump_files
 from fleet.manifests.instance import flux_instance
 from fleet.manifests.operator import operator_resource_set, operator_values
-from fleet.manifests.runtime import runtime_config_map, runtime_info
+from fleet.manifests.runtime import runtime_config_map, runtime_info, substituted
 from fleet.manifests.trees.overlay import Files, kustomization
-from fleet.model import Fleet
+from fleet.model import Fleet, Repository
 
 
-def fleet_tree(fleet: Fleet) -> dict[str, bytes]:
-    """Path → bytes of every file."""
-    return dump_files(_files(fleet))
-
-
-def _files(fleet: Fleet) -> Files:
+def fleet_files(fleet: Fleet, repository: Repository) -> Files:
     for cluster in fleet.clusters:
         folder = f"clusters/{cluster}"
         if fleet.environment_of(cluster).role == "update":
             yield from _update_cluster(fleet, cluster, folder)
         else:
             yield from _cluster(fleet, cluster, folder)
-    for resource_set in tenant_resource_sets(fleet):
-        yield f"tenants/{resource_set['metadata']['name']}.yaml", resource_set
+    for name, resource_set in tenant_resource_sets(fleet).items():
+        yield f"tenants/{name}.yaml", resource_set
 
 
 def _cluster(fleet: Fleet, cluster: str, folder: str) -> Files:
-    yield f"{folder}/tenants.yaml", tenants_kustomization()
+    yield f"{folder}/tenants.yaml", tenants_kustomization(fleet, cluster)
     system = f"{folder}/flux-system"
     yield f"{system}/flux-instance.yaml", flux_instance(fleet, cluster)
     yield f"{system}/flux-operator.yaml", operator_resource_set(fleet)
@@ -54,7 +48,8 @@ def _cluster(fleet: Fleet, cluster: str, folder: str) -> Files:
 
 def _update_cluster(fleet: Fleet, cluster: str, folder: str) -> Files:
     """No ResourceSet for the operator: without helm-controller it could never become ready, and the cluster lives
-    for one run only."""
-    yield f"{folder}/automation.yaml", automation_resource_set(fleet)
+    for one run only. Nothing here fills variables in."""
+    automation = automation_resource_set(fleet)
+    yield f"{folder}/automation.yaml", substituted(automation, runtime_info(fleet, cluster))
     yield f"{folder}/flux-system/flux-instance.yaml", flux_instance(fleet, cluster)
     yield f"{folder}/flux-system/runtime-info.yaml", runtime_config_map(runtime_info(fleet, cluster))

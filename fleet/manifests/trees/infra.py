@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from fleet.manifests.dump import dump_files
 from fleet.manifests.trees.overlay import Files, config_files, release_files
-from fleet.model import Fleet
+from fleet.manifests.trees.updates import update_files, update_policy
+from fleet.model import Fleet, Repository
 
 
-def infra_tree(fleet: Fleet) -> dict[str, bytes]:
-    """Path → bytes of every file. `components/<name>` is what is published as the artifact of that component."""
-    return dump_files(_files(fleet))
-
-
-def _files(fleet: Fleet) -> Files:
+def infra_files(fleet: Fleet, repository: Repository) -> Files:
+    """`components/<name>` is what delivers the component of that name; in the oci design, an artifact of its own."""
     for name, component in fleet.components.items():
-        yield from release_files(f"components/{name}/controllers", component.releases, fleet.overlays)
-        yield from config_files(f"components/{name}/configs", component.configs, fleet.overlays)
+        folder, environments = f"components/{name}", fleet.overlays_of(component)
+        policy = update_policy(repository, name)
+        yield from release_files(
+            f"{folder}/controllers", component.releases, environments, design=fleet.design, policy=policy
+        )
+        yield from config_files(f"{folder}/configs", component.configs, component.config_maps, environments)
+    yield from update_files(repository, fleet.components)

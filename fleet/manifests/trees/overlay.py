@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from fleet import names
-from fleet.manifests.releases import chart_source, helm_release, values_patch
+from fleet.manifests.releases import release_objects, values_patch
 from fleet.model import Config, Release
 from fleet.model.base import Manifest
 from fleet.model.catalog import merge
+from fleet.model.tenant import TextFiles
 
 Files = Iterator[tuple[str, Any]]
 
@@ -24,40 +25,61 @@ def kustomization(resources: Iterable[str], patches: Iterable[str] = (), **more:
     return body | ({"patches": paths} if paths else {}) | more
 
 
-def release_files(folder: str, releases: Mapping[str, Release], environments: Iterable[str]) -> Files:
-    """Base with a file a release; overlays with a file of values for each release that differs there."""
+def release_files(
+    folder: str,
+    releases: Mapping[str, Release],
+    environments: Iterable[str],
+    *,
+    design: str,
+    policy: Callable[[str], str],
+) -> Files:
+    """Base with a file a release; overlays with a file of values for each release that differs there.
 
-    def base(name: str) -> tuple[Manifest, ...]:
-        return chart_source(name, releases[name]), helm_release(name, releases[name])
+    `policy` names the ImagePolicy of a release.
+    """
+    yield f"{folder}/base/kustomization.yaml", kustomization(f"{name}.yaml" for name in releases)
+    for name, release in releases.items():
+        objects = release_objects(name, release, design=design, policy=policy(name))
+        yield f"{folder}/base/{name}.yaml", objects
+    yield from _overlays(folder, releases, environments, patch=values_patch, suffix="-values")
 
-    return _layers(folder, releases, environments, base=base, patch=values_patch, suffix="-values")
 
-
-def config_files(folder: str, configs: Mapping[str, Config], environments: Iterable[str]) -> Files:
-    """Base with a file a custom resource; overlays with a patch for each that differs there."""
-
-    def base(name: str) -> Manifest:
-        return configs[name].base
+def config_files(
+    folder: str, configs: Mapping[str, Config], config_maps: Mapping[str, TextFiles], environments: Iterable[str]
+) -> Files:
+    """Base with a file a custom resource and the ConfigMaps' files; overlays with a patch for each that differs."""
+    base = kustomization(f"{name}.yaml" for name in configs)
+    if config_maps:
+        base["configMapGenerator"] = [_generator(name, text_files) for name, text_files in config_maps.items()]
+    yield f"{folder}/base/kustomization.yaml", base
+    for name, config in configs.items():
+        yield f"{folder}/base/{name}.yaml", config.base
+    for text_files in config_maps.values():
+        yield from ((f"{folder}/base/{file}", text.encode()) for file, text in text_files.files.items())
 
     def patch(name: str, differing: Manifest) -> Manifest:
-        return _patch(base(name), differing)
+        return _patch(configs[name].base, differing)
 
-    return _layers(folder, configs, environments, base=base, patch=patch)
+    yield from _overlays(folder, configs, environments, patch=patch)
 
 
-def _layers(
+def _generator(name: str, text_files: TextFiles) -> Manifest:
+    """Nothing in the files is a variable of Flux, though it may look like one (`${DS_PROMETHEUS}`)."""
+    options: Manifest = {"disableNameSuffixHash": True, "annotations": {names.ANNOTATION_SUBSTITUTE: "disabled"}}
+    if text_files.labels:
+        options["labels"] = text_files.labels
+    return {"name": name, "files": list(text_files.files), "options": options}
+
+
+def _overlays(
     folder: str,
     entries: Mapping[str, Release | Config],
     environments: Iterable[str],
     *,
-    base: Callable[[str], Any],
     patch: Callable[[str, Manifest], Manifest],
     suffix: str = "",
 ) -> Files:
-    """A folder with the base of every entry, and one an environment with a patch for each entry that differs there."""
-    yield f"{folder}/base/kustomization.yaml", kustomization(f"{name}.yaml" for name in entries)
-    for name in entries:
-        yield f"{folder}/base/{name}.yaml", base(name)
+    """A folder an environment, with a patch for each entry that differs there."""
     for environment in environments:
         overlay = f"{folder}/{environment}"
         differing = {

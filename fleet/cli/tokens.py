@@ -1,0 +1,44 @@
+"""`python -m fleet tokens --stack NAME`: the credentials that a stack needs, and the least that each must be allowed."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+
+from fleet.config import ALERT_ADDRESS, read_files, secrets_of
+from fleet.model import Credential, Fleet, credentials_of
+
+
+def tokens(options: Namespace) -> int:
+    """Needs no cluster, no network and none of the credentials."""
+    fleet, stack = read_files(options.root, options.stack)
+    print(f"Stack `{options.stack}` needs these secrets; each is set with\n")
+    print(f"  pulumi config set --stack {options.stack} --secret NAME\n")
+    for credential in credentials_of(fleet, stack.environment, options.stack):
+        print("\n".join(_lines(fleet, credential)), end="\n\n")
+    if ALERT_ADDRESS in secrets_of(fleet, stack.environment, options.stack):
+        print(f"{ALERT_ADDRESS}\n  Flux tells the chat; the address of its webhook\n")
+    return 0
+
+
+def _lines(fleet: Fleet, credential: Credential) -> Iterator[str]:
+    yield credential.key
+    yield f"  {credential.purpose}"
+    yield f"  kind          {_kind(credential)}"
+    yield f"  permissions   {', '.join(_permissions(credential))}"
+    yield f"  reaches       {', '.join(credential.repositories) or f'the organisation {fleet.owner}'}"
+    if credential.secret:
+        yield f"  on clusters   Secret flux-system/{credential.secret}"
+
+
+def _kind(credential: Credential) -> str:
+    if credential.auth == "app":
+        return "private key (PEM) of a GitHub App"
+    return "personal access token (classic)" if credential.name == "registry" else "fine-grained personal access token"
+
+
+def _permissions(credential: Credential) -> Iterator[str]:
+    if credential.name == "registry":
+        yield from credential.permissions
+    else:
+        yield from (f"{name}: {access}" for name, access in credential.permissions.items())

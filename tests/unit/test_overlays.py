@@ -1,0 +1,124 @@
+"""Every folder of the repositories as kustomize builds it, checked by kubeconform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from fleet.model import Fleet, repositories_of
+from fleet.model.catalog import merge
+from sandbox.build import Parts
+from tests import oracle
+from tests.rendering import CASES, Schemas, delivering, folder_of, load_case, read_all, trees_of
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module", params=CASES)
+def fleet(request: pytest.FixtureRequest) -> Fleet:
+    return load_case(request.param)
+
+
+@pytest.fixture(scope="module")
+def built(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> Mapping[str, list[Any]]:
+    """The objects of every folder with a kustomization.yaml, by its path."""
+    root = tmp_path_factory.mktemp("trees")
+    for path, content in trees_of(fleet).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    folders = [file.parent for file in sorted(root.rglob("kustomization.yaml"))]
+    return {
+        str(folder.relative_to(root)): read_all(oracle.run(parts.kustomize, "build", str(folder))) for folder in folders
+    }
+
+
+@pytest.mark.covers("R4", "R13", "R19", "R45", "R49", "R135", "R163", "R167")
+def test_every_overlay_adds_the_values_of_its_environment(fleet: Fleet, built: Mapping[str, list[Any]]) -> None:
+    for home in repositories_of(fleet).values():
+        for name in home.workloads if home.automated else ():
+            workload = fleet.components[name] if home.role == "infra" else fleet.tenants[name]
+            for environment in fleet.overlays_of(workload):
+                step = "controllers/" if home.role == "infra" else ""
+                objects = built[f"{folder_of(fleet, home.name)}/components/{name}/{step}{environment}"]
+                values = {
+                    o["metadata"]["name"]: o["spec"].get("values", {}) for o in objects if o["kind"] == "HelmRelease"
+                }
+                assert values == {
+                    release: merge(spec.values, spec.environments.get(environment, {}))
+                    for release, spec in workload.releases.items()
+                }
+
+
+@pytest.mark.covers("R50", "R168")
+def test_every_overlay_adds_to_the_custom_resources_without_renaming_them(
+    fleet: Fleet, built: Mapping[str, list[Any]]
+) -> None:
+    """And has the ConfigMaps with their files as they are, in which Flux fills nothing in."""
+    for name, component in fleet.components.items():
+        for environment in fleet.overlays_of(component):
+            found = built[f"infra/components/{name}/configs/{environment}"]
+            generated = [o for o in found if is_generated(o)]
+            assert {o["metadata"]["name"]: (o["data"], o["metadata"].get("labels", {})) for o in generated} == {
+                name: (texts.files, texts.labels) for name, texts in component.config_maps.items()
+            }
+            wanted = [merge(c.base, c.environments.get(environment, {})) for c in component.configs.values()]
+            assert by_identity(o for o in found if o not in generated) == by_identity(wanted)
+
+
+def is_generated(manifest: Any) -> bool:
+    """By the annotation that keeps Flux from filling variables in."""
+    annotations = manifest["metadata"].get("annotations", {})
+    return bool(annotations.get("kustomize.toolkit.fluxcd.io/substitute") == "disabled")
+
+
+def by_identity(manifests: Iterable[Any]) -> dict[tuple[str, str, str], Any]:
+    """kustomize sorts some kinds."""
+    return {(m["kind"], m["metadata"]["name"], m["metadata"].get("namespace", "")): m for m in manifests}
+
+
+def test_the_operators_values_become_the_config_map_that_its_release_reads(
+    fleet: Fleet, built: Mapping[str, list[Any]]
+) -> None:
+    for cluster in delivering(fleet):
+        objects = {(o["kind"], o["metadata"]["name"]): o for o in built[f"fleet/clusters/{cluster}/flux-system"]}
+        values = objects["ConfigMap", "flux-operator-values"]
+        assert values["metadata"]["labels"] == {"reconcile.fluxcd.io/watch": "Enabled"}
+        assert values["metadata"]["namespace"] == "flux-system"
+        assert yaml.safe_load(values["data"]["values.yaml"])["multitenancy"]["enabled"] is True
+        assert objects.keys() >= {("FluxInstance", "flux"), ("ResourceSet", "flux-operator")}
+
+
+@pytest.mark.covers("R14", "R46")
+def test_the_update_folder_becomes_a_policy_for_each_release(fleet: Fleet, built: Mapping[str, list[Any]]) -> None:
+    for home in (found for found in repositories_of(fleet).values() if found.automated):
+        section = fleet.components if home.role == "infra" else fleet.tenants
+        wanted = {f"{name}-{release}" for name in home.workloads for release in section[name].releases}
+        objects = built[f"{folder_of(fleet, home.name)}/update"]
+        assert {kind: {o["metadata"]["name"] for o in objects if o["kind"] == kind} for kind in IMAGE_KINDS} == (
+            dict.fromkeys(IMAGE_KINDS, wanted)
+        )
+
+
+IMAGE_KINDS: Final = ("ImageRepository", "ImagePolicy")
+
+
+def test_kubeconform_finds_no_fault_in_what_the_overlays_build(
+    built: Mapping[str, list[Any]], schemas: Schemas, parts: Parts, tmp_path: Path
+) -> None:
+    """Only custom resources of Flux and its operator: the schemas of other kinds are not at hand."""
+    location = tmp_path / "schemas"
+    for (version, kind), schema in schemas.items():
+        file = location / version.replace("/", "_") / f"{kind.lower()}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(schema))
+    objects = [o for found in built.values() for o in found if (o["apiVersion"], o["kind"]) in schemas]
+    assert objects
+    template = f"{location}/{{{{ .Group }}}}_{{{{ .ResourceAPIVersion }}}}/{{{{ .ResourceKind }}}}.json"
+    flags = ("-strict", "-output", "json", "-summary", "-schema-location", template, "-")
+    told = json.loads(oracle.run(parts.kubeconform, *flags, given=yaml.safe_dump_all(objects).encode()))
+    assert told["summary"] == {"valid": len(objects), "invalid": 0, "errors": 0, "skipped": 0}
