@@ -16,7 +16,8 @@ PAGE: Final = ROOT / "docs/coverage.md"
 HEAD: Final = """\
 # What the repositories promise, and the test that shows it
 
-Made by `tests/coverage.py` from the marks `covers` of the tests; `make test` fails when it is stale or a line has no test.
+Made by `tests/coverage.py` from the marks `covers` of the tests. `make test` fails when it is stale, or a line has no
+test.
 
 | line | promise | shown by |
 | --- | --- | --- |

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -118,9 +118,12 @@ class Oracle:
 
 
 class GitHubMonitor(RecordingMonitor):
-    """Answers as GitHub's provider does where the program looks at the answer; `held` is the state before the run."""
+    """Answers as GitHub's provider does where the program looks at the answer.
 
-    def __init__(self, held: Collection[str] = ()) -> None:
+    `held` is the state before the run: what has a name on GitHub, by URN.
+    """
+
+    def __init__(self, held: Mapping[str, str]) -> None:
         super().__init__()
         self.held = held
         self.invoked: list[tuple[str, Mapping[str, Any]]] = []
@@ -129,7 +132,7 @@ class GitHubMonitor(RecordingMonitor):
 
     def invoke(self, token: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
         self.invoked.append((token, arguments))
-        return {"outputs": {urn: {} for urn in self.held}}
+        return {"outputs": {urn: {"type": "", "outputs": {"name": name}} for urn, name in self.held.items()}}
 
     def register(self, asked: Registration) -> Answer:
         answer = super().register(asked)
@@ -213,9 +216,14 @@ class GitHubStack:
         return config.load_fleet(self.root / config.FLEET_FILE)
 
     def run(
-        self, *, stack: str = STACK, environment: str = "staging", preview: bool = False, held: Collection[str] = ()
+        self,
+        *,
+        stack: str = STACK,
+        environment: str = "staging",
+        preview: bool = False,
+        held: Mapping[str, str] | None = None,
     ) -> Run:
-        """Run the program; `held` are URNs of the state before."""
+        """Run the program; `held` is the state before."""
         fleet = self.fleet
         used = credentials_of(fleet, environment, stack)
         secrets = {credential.key: value_of(credential.key) for credential in used}
@@ -228,7 +236,7 @@ class GitHubStack:
         plain = {"environment": environment, "clusters": json.dumps(clusters)}
         plain |= {"githubApps": json.dumps(apps)} if apps else {}
         given = {f"{names.PROJECT}:{key}": value for key, value in (plain | secrets | kubeconfigs).items()}
-        monitor = GitHubMonitor(held)
+        monitor = GitHubMonitor(held or {})
         self.declared = monitor.registrations
         outputs = seam.run(
             self.root / "__main__.py",

@@ -79,16 +79,17 @@ def read_all(text: bytes | str) -> list[Any]:
 
 
 def objects_of(fleet: Fleet) -> Iterator[tuple[str, Any]]:
-    """Every Kubernetes object in the trees, with its file; without what only kustomize, people or GitHub read."""
+    """Every whole Kubernetes object in the trees, with its file; without what only kustomize, people or GitHub read."""
     for path, content in trees_of(fleet).items():
-        if is_applied(path) and not path.endswith(("kustomization.yaml", "-values.yaml")):
+        patches = "/components/" in path and path.split("/")[-2] in fleet.overlays
+        if is_applied(path) and not path.endswith(("/kustomization.yaml", "-values.yaml")) and not patches:
             for document in read_all(content):
                 yield path, document
 
 
 def is_applied(path: str) -> bool:
-    """Whether Flux reads that YAML file; `path` begins with the repository."""
-    return path.split("/")[1] in FOLDERS and path.endswith(".yaml")
+    """Whether Flux reads that YAML file, which those of a chart need not be; `path` begins with the repository."""
+    return path.split("/")[1] in FOLDERS and path.endswith(".yaml") and "/charts/" not in path
 
 
 def check_golden(folder: Path, rendered: Mapping[str, bytes], *, update: bool) -> None:

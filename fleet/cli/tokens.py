@@ -1,4 +1,4 @@
-"""`python -m fleet tokens --stack NAME`: the credentials that a stack needs, and the least that each must be allowed."""
+"""`python -m fleet tokens --stack NAME`: what a stack needs to sign in, and the least that each must be allowed."""
 
 from __future__ import annotations
 

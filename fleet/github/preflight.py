@@ -1,13 +1,14 @@
 """Whether the repositories of a fleet can be made at all, and what exists of them: asked before anything is made.
 
-Called by `fleet.resources.github.observation`. Two requests, one more for an App or a bot with a token; what is on GitHub
-but not in the stack's state may take a few more. What GitHub tells nobody is found out later: the permissions of a
-fine-grained token.
+Called by `fleet.resources.github.observation`. Two requests, one more for an App or a bot with a token; what is on
+GitHub but not in the stack's state may take a few more. What GitHub tells nobody is found out later: the permissions of
+a fine-grained token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -77,19 +78,40 @@ class Answer:
 
 
 def ask(question: Question, progress: Progress) -> Answer:
-    """Raises Unreachable, or GitHubError where GitHub does not accept us."""
+    """As us and as the bot, side by side. Raises Unreachable, or GitHubError where GitHub refuses one of them."""
+    with ThreadPoolExecutor(2) as pool:
+        ours = pool.submit(_ask_as_us, question, progress)
+        bots = pool.submit(_ask_as_bot, question.bot, question.api, progress) if question.bot else None
+    if problems := [*_problems(ours), *(_problems(bots) if bots else ())]:
+        unreachable = isinstance(ours.exception(), Unreachable)
+        raise (Unreachable if unreachable else GitHubError)(dict.fromkeys(problems)) from ours.exception()
+    return replace(ours.result(), **(bots.result() if bots else {}))
+
+
+def _problems(asked: Future[Any]) -> Sequence[Problem]:
+    error = asked.exception()
+    if error is None:
+        return ()
+    if not isinstance(error, GitHubError):
+        raise error
+    return error.problems
+
+
+def _ask_as_us(question: Question, progress: Progress) -> Answer:
     with connect(question.auth, question.api, progress=progress) as github, _explained(question.auth.source):
-        answer = _complete(github, question, _ask_all(github, question))
+        answer = _complete(github, question, _read(github, question))
         if isinstance(question.auth, App):
             answer = replace(answer, installation=_installation(github, question.auth))
-    if question.bot is None:
         return answer
-    with connect(question.bot, question.api, progress=progress) as github, _explained(question.bot.source):
+
+
+def _ask_as_bot(bot: Token, api: str, progress: Progress) -> dict[str, Any]:
+    with connect(bot, api, progress=progress) as github, _explained(bot.source):
         user = github.rest.users.get_authenticated()
-        return replace(answer, bot=user.json()["login"], bot_expires=_expiry(user.headers))
+        return {"bot": user.json()["login"], "bot_expires": _expiry(user.headers)}
 
 
-def _ask_all(github: GitHub[Any], question: Question) -> Answer:
+def _read(github: GitHub[Any], question: Question) -> Answer:
     from githubkit.exception import GraphQLFailed
 
     organization, headers = _organization(github, question.owner)

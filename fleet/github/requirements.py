@@ -37,8 +37,8 @@ class Case:
     """Where the credential is kept, for messages."""
     bot_source: str
     answer: Answer
-    held: frozenset[str]
-    """Repositories that the stack has made or taken over before."""
+    held: Mapping[str, str]
+    """Repositories that the stack has made or taken over before, and the name that each still has."""
 
 
 def faults(case: Case) -> Iterator[Problem]:
@@ -57,8 +57,8 @@ def warnings(case: Case, now: datetime) -> Iterator[Problem]:
     for source, expires in ((case.source, answer.expires), (case.bot_source, answer.bot_expires)):
         if expires and expires - now < SOON:
             yield Problem(source, f"the token expires on {expires:%Y-%m-%d}", "make a new one in time")
-    for name in answer.inventory.repositories:
-        if name not in case.held:
+    for name in repositories_of(case.fleet):
+        if name in answer.inventory.repositories and name not in case.held:
             told = "exists already and is taken over: what is in it stays, its settings become those of fleet.yaml"
             yield Problem(f"`{case.fleet.owner}/{name}`", told)
 
@@ -113,7 +113,7 @@ def _rights(case: Case) -> Iterator[Problem]:
     if answer.installation:
         return
     hint = f"an owner of `{case.fleet.owner}` may allow it, or give a token of an owner"
-    absent = [name for name in wanted if name not in answer.inventory.repositories]
+    absent = [name for name in wanted if name not in {*answer.inventory.repositories, *case.held}]
     if absent and not answer.creates_repositories:
         yield Problem(case.source, f"whom the token belongs to may not make repositories: {_listed(absent)}", hint)
     teams = {team for repository in wanted.values() for team in repository.access}
@@ -134,10 +134,15 @@ def _plan(case: Case) -> Iterator[Problem]:
 
 def _repositories(case: Case) -> Iterator[Problem]:
     owner, wanted = case.fleet.owner, case.fleet.github.visibility
-    for name, live in case.answer.inventory.repositories.items():
-        place = f"`{owner}/{name}`"
+    for name in repositories_of(case.fleet):
+        place, former = f"`{owner}/{name}`", case.held.get(name, name)
+        live = case.answer.inventory.repositories.get(former)
+        if former != name and name in case.answer.inventory.repositories:
+            yield Problem(place, f"exists already, so that `{former}` cannot be renamed so", "choose another name")
+        if live is None:
+            continue
         if live.archived:
-            yield Problem(place, "is archived", f"`gh repo unarchive {owner}/{name}`, or choose another name")
+            yield Problem(place, "is archived", f"`gh repo unarchive {owner}/{former}`, or choose another name")
         if not live.administered:
             yield Problem(place, "exists, and the credential does not administer it", "make it an administrator there")
         if name not in case.held and live.visibility != wanted:

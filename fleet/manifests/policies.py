@@ -21,8 +21,8 @@ def allowed_sources(fleet: Fleet) -> list[str]:
 
 
 def _chart_prefixes(workloads: Mapping[str, Workload]) -> list[str]:
-    charts = (release.chart for workload in workloads.values() for release in workload.releases.values())
-    return sorted({f"{chart.rpartition('/')[0]}/" for chart in charts})
+    releases = (release for workload in workloads.values() for release in workload.releases.values())
+    return sorted({f"{release.chart.rpartition('/')[0]}/" for release in releases if not release.is_local})
 
 
 def policies_resource_set(fleet: Fleet) -> Manifest:

@@ -13,7 +13,7 @@ from fleet.model import Release
 from fleet.model.base import Manifest
 
 
-def release_objects(name: str, release: Release, *, design: str, policy: str) -> tuple[Manifest, Manifest]:
+def release_objects(name: str, release: Release, *, design: str, policy: str) -> tuple[Manifest, ...]:
     """The chart's source and the HelmRelease; `policy` is `namespace:name` of the ImagePolicy of the version."""
     version = Commented(release.version, f'{{"$imagepolicy": "{policy}:tag"}}')
     if design == "git":
@@ -30,6 +30,18 @@ def values_patch(name: str, values: Manifest) -> Manifest:
         "metadata": metadata(name),
         "spec": {"values": values},
     }
+
+
+def local_release(name: str, release: Release, *, source: str, folder: str) -> Manifest:
+    """The HelmRelease of a chart in the Git repository `source`, made anew with every commit; `folder` is that of the
+    component or tenant."""
+    chart = {
+        "chart": f"./{folder}/{release.chart.removeprefix('./')}",
+        "interval": "12h",
+        "reconcileStrategy": "Revision",
+        "sourceRef": {"kind": "GitRepository", "name": source},
+    }
+    return _helm_release(name, release, {"chart": {"spec": chart}})
 
 
 def _chart_source(name: str, release: Release, version: str) -> Manifest:

@@ -51,10 +51,41 @@ DnsName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-
 
 GitHubOwner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9])*$", max_length=39)]
 
-RepositoryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]+(([._]|__|-+)[A-Za-z0-9]+)*$", max_length=100)]
+
+def _refuse_git_suffix(name: str) -> str:
+    if name.lower().endswith(".git"):
+        raise ValueError("GitHub refuses names that end with `.git`")
+    return name
+
+
+RepositoryName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]+(([._]|__|-+)[A-Za-z0-9]+)*$", max_length=100),
+    AfterValidator(_refuse_git_suffix),
+]
 """A GitHub repository whose name, in lower case, is also that of an OCI repository."""
 
 OciUrl = Annotated[str, StringConstraints(pattern=r"^oci://[^\s/]+(/[^\s/]+)+$")]
+
+LOCAL_CHARTS: Final = "./charts/"
+
+
+def _refuse_unnamed(chart: str) -> str:
+    """The name of a chart in the repository is that of its objects too."""
+    if chart.startswith(LOCAL_CHARTS):
+        name = chart.removeprefix(LOCAL_CHARTS)
+        if len(name) > 63:
+            raise ValueError("Kubernetes accepts at most 63 characters as a name")
+        _refuse_not_text(name)
+    return chart
+
+
+Chart = Annotated[
+    str,
+    StringConstraints(pattern=r"^(oci://[^\s/]+(/[^\s/]+)+|\./charts/[a-z0-9]([-a-z0-9]*[a-z0-9])?)$"),
+    AfterValidator(_refuse_unnamed),
+]
+"""A chart in an OCI registry, or one in the repository, below the folder of its component or tenant."""
 
 SourcePrefix = Annotated[str, StringConstraints(pattern=r"^(oci|https)://\S+/$")]
 """Address prefix; the slash at the end keeps `oci://ghcr.io/acme` from admitting `oci://ghcr.io/acme-evil`."""

@@ -17,8 +17,8 @@ from fleet.errors import Problem, did_you_mean
 from fleet.model.faults import problems_of
 from fleet.model.fleet import Fleet
 from fleet.model.flux import CORE, Flux
-from fleet.model.repository import BOTS, repositories_of
-from fleet.model.tenant import Component, Workload
+from fleet.model.repository import BOTS, Repository, repositories_of
+from fleet.model.tenant import Component, Tenant, Workload
 from fleet.model.variables import reserved_variables
 
 RESERVED_NAMESPACES = frozenset({"default", "kube-system", "kube-public", "kube-node-lease", names.FLUX_NAMESPACE})
@@ -28,8 +28,9 @@ BASE = "base"
 
 
 def check_fleet(fleet: Fleet, raw: Mapping[str, Any], source: str) -> list[Problem]:
-    """Every fault of sense in a fleet, in the order of the file."""
+    """Every fault of sense in a fleet."""
     checks = (
+        _design,
         _repositories,
         _teams,
         _environments,
@@ -39,8 +40,25 @@ def check_fleet(fleet: Fleet, raw: Mapping[str, Any], source: str) -> list[Probl
         _delivered,
         _releases,
         _own_repositories,
+        _automation,
     )
     return [problem for check in checks for problem in check(fleet, raw, source)]
+
+
+def _design(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
+    """What only one of the two designs can do."""
+    if fleet.design == "oci" and fleet.github.url != "https://github.com":
+        hint = "there is no public certificate authority for other hosts; use `design: git`"
+        yield Problem(f"{source}.github.url", "the oci design trusts signatures of workflows on github.com", hint)
+    for section, name, workload in _workloads(fleet):
+        versions: dict[str, str] = {}
+        for release, spec in workload.releases.items():
+            path = f"{source}.{section}.{name}.releases.{release}"
+            if spec.is_local and fleet.design == "oci":
+                hint = "push the chart to a registry"
+                yield Problem(f"{path}.chart", "Flux takes charts from a folder of Git only", hint)
+            if spec.is_local and versions.setdefault(spec.chart, spec.version) != spec.version:
+                yield Problem(f"{path}.version", f"`{spec.chart}` has another version in another release", "give one")
 
 
 def _repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
@@ -55,7 +73,7 @@ def _repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
 
 
 def _own_repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
-    """A tenant's own repository is nobody else's, and image automation has a namespace for each repository."""
+    """A tenant's own repository is nobody else's; GitHub does not tell names apart by case."""
     platform = {name.lower() for name in (fleet.repositories.fleet, fleet.repositories.infra)}
     delivery = platform | {fleet.repository_of(tenant).lower() for tenant in fleet.tenants.values()}
     for name, tenant in fleet.tenants.items():
@@ -66,19 +84,47 @@ def _own_repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iter
         if tenant.source and tenant.source.lower() in delivery | {fleet.repositories.apps.lower()}:
             message = f"`{tenant.source}` is a repository that Flux delivers from"
             yield Problem(f"{path}.source", message, "keep code and delivery apart; choose another name")
+    delivering = {fleet.repository_of(tenant) for tenant in fleet.tenants.values()} | {fleet.repositories.apps}
+    code = {tenant.source for tenant in fleet.tenants.values() if tenant.source}
+    for one, two in (*combinations(sorted(delivering), 2), *combinations(sorted(code), 2)):
+        if one.lower() == two.lower():
+            yield Problem(f"{source}.tenants", f"`{one}` and `{two}` are one repository to GitHub", "write it one way")
+
+
+def _automation(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
+    """Image automation has a namespace for each repository, and a policy for each release in it."""
     taken: dict[str, str] = {}
     for repository in repositories_of(fleet).values():
         namespace = repository.update_namespace
         if not repository.automated:
             continue
-        if namespace in taken:
+        if namespace in taken and taken[namespace].lower() != repository.name.lower():
             message = f"`{repository.name}` and `{taken[namespace]}` differ in characters that namespaces do not have"
             yield Problem(f"{source}.repositories", message, "rename one of the two")
         taken[namespace] = repository.name
+        if len(namespace) > 63:
+            message = f"namespace `{namespace}` would be longer than 63 characters"
+            yield Problem(f"{source}.repositories", message, f"rename `{repository.name}`")
         for section in ("components", "tenants"):
             if namespace in keys_of(raw, section):
                 message = f"namespace `{namespace}` is that of image automation for `{repository.name}`"
                 yield Problem(f"{source}.{section}.{namespace}", message, "rename it")
+        yield from _policies(fleet, repository, source)
+
+
+def _policies(fleet: Fleet, repository: Repository, source: str) -> Iterator[Problem]:
+    """Release `c` of `a-b`, and release `b-c` of `a`."""
+    section: Mapping[str, Workload] = fleet.components if repository.role == "infra" else fleet.tenants
+    taken: dict[str, str] = {}
+    for name in repository.workloads:
+        releases = section[name].releases if name in section else {}
+        for release in (release for release, spec in releases.items() if not spec.is_local):
+            policy, place = f"{name}-{release}", f"{name}.releases.{release}"
+            if policy in taken:
+                message = f"image automation cannot tell it from `{taken[policy]}`: both are `{policy}`"
+                kind = "components" if repository.role == "infra" else "tenants"
+                yield Problem(f"{source}.{kind}.{place}", message, "rename one of the two")
+            taken[policy] = place
 
 
 def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
@@ -193,6 +239,12 @@ def _releases(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Pro
         ]
         if isinstance(entry, Component):
             parts += [(f"configs.{config}.environments", spec.environments) for config, spec in entry.configs.items()]
+        if isinstance(entry, Tenant):
+            parts += [(f"objects.{item}.environments", spec.environments) for item, spec in entry.objects.items()]
+            files = {file for release in entry.releases for file in (release, f"{release}-values")}
+            for shared in sorted(entry.objects.keys() & files):
+                path = f"{source}.{section}.{name}.objects.{shared}"
+                yield Problem(path, "a release has a file of that name", "rename one of the two")
         for where, environments in parts:
             for environment in environments:
                 if environment not in known:

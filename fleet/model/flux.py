@@ -25,7 +25,7 @@ from fleet.model.base import (
     VersionRange,
 )
 
-OLDEST = (2, 7)
+OLDEST = (2, 8)
 """Before, Flux lacks what the trees use: `readyExpr`, RetryOnFailure, source-watcher, ImageUpdateAutomation v1."""
 
 Controller = Literal[
@@ -81,7 +81,7 @@ class Flux(Model):
     """Flux on a cluster; a cluster's own `flux` section overrides the fleet's key by key."""
 
     version: VersionRange = "2.x"
-    """Flux version as a semver range; 2.7 or later."""
+    """Flux version as a semver range; 2.8 or later."""
     registry: RegistryBase = "ghcr.io/fluxcd"
     """Registry of the controllers' images."""
     variant: (
@@ -125,7 +125,7 @@ class Flux(Model):
         if self.sharding and self.sharding.storage == "persistent" and self.storage is None:
             faults.append("`sharding.storage: persistent` needs `storage`")
         if _allows_only_older(self.version, OLDEST):
-            faults.append("Flux 2.7 or later is needed, `version` allows only older ones")
+            faults.append("Flux 2.8 or later is needed, `version` allows only older ones")
         if faults:
             raise ValueError("; ".join(faults))
         return self

@@ -27,7 +27,7 @@ class GitHub(Model):
     stack: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,100}$")] | None = None
     """The one stack that makes the repositories and everything around them; the others only use their names. Without
     it the repositories are made by others."""
-    url: Annotated[str, Field(pattern=r"^https?://[^\s/]+$")] = "https://github.com"
+    url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?$")] = "https://github.com"
     """Address of GitHub; that of a GitHub Enterprise Server has another host."""
     visibility: Literal["private", "internal", "public"] = "private"
     """Who can see the repositories."""

@@ -64,7 +64,7 @@ class Stack(Model):
     """Address of the operator's chart, or the path of a local copy."""
     github_apps: dict[Use, AppInstallation] = {}
     """GitHub Apps by use, in an environment with `auth: app`; the private key of each is the secret `<use>AppKey`."""
-    git_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+$")] | None = None
+    git_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?$")] | None = None
     """Address that replaces `github.url` of fleet.yaml in this stack, e.g. a mirror."""
     registry: RegistryBase | None = None
     """Registry that replaces the one of fleet.yaml in this stack, e.g. a mirror."""

@@ -10,7 +10,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from fleet.model.base import DnsLabel, Manifest, Model, OciUrl, Quantity, RepositoryName, Version, VersionRange
+from fleet.model.base import (
+    LOCAL_CHARTS,
+    Chart,
+    DnsLabel,
+    Manifest,
+    Model,
+    Quantity,
+    RepositoryName,
+    Version,
+    VersionRange,
+)
 
 PodSecurity = Literal["privileged", "baseline", "restricted"]
 
@@ -47,12 +57,12 @@ Object = Annotated[Manifest, AfterValidator(_require_identity)]
 
 
 class Release(Model):
-    """A Helm release of a chart in an OCI registry."""
+    """A Helm release."""
 
-    chart: OciUrl
-    """The chart's address, with its name as last element."""
+    chart: Chart
+    """The chart: `oci://<registry>/<path>/<name>`, or in the git design `./charts/<name>` in the repository."""
     version: Version
-    """Exact chart version; image automation moves it."""
+    """Exact chart version; image automation moves it. Of a chart in the repository, the one that it starts with."""
     updates: VersionRange = ">=0.0.0"
     """Versions that image automation may take."""
     values: Manifest = {}
@@ -66,9 +76,14 @@ class Release(Model):
     test: bool = False
     """Whether the chart's tests run after each install and upgrade, and their failure fails the release."""
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the chart lies in the repository, so that a commit is its release."""
+        return self.chart.startswith(LOCAL_CHARTS)
+
 
 class Config(Model):
-    """A custom resource that is applied once the releases are ready."""
+    """An object as it is, and what environments change in it."""
 
     base: Object
     """The object in every environment."""
@@ -79,7 +94,7 @@ class Config(Model):
 class TextFiles(Model):
     """Files that become a ConfigMap, as they are: nothing in them is filled in by Flux."""
 
-    files: dict[Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$")], str]
+    files: dict[Annotated[str, Field(pattern=r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$", max_length=253)], str]
     """Text by file name."""
     labels: dict[str, str] = {}
     """Labels of the ConfigMap."""
@@ -130,6 +145,8 @@ class Tenant(Workload):
     """The team that owns it."""
     repository: RepositoryName | None = None
     """A repository of its own; by default it shares `repositories.apps` with the others."""
+    objects: dict[FileName, Config] = {}
+    """Objects by file name, applied with the releases."""
     source: RepositoryName | None = None
     """Repository of the application's source code and Dockerfile, which its team alone works in."""
     quota: Quota = Quota()

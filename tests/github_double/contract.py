@@ -53,7 +53,11 @@ class Operation:
         faults = _faults(f"request of {self.id}", self.request, body)
         return [fault for fault in faults if not (tolerant and fault.endswith(UNKNOWN))]
 
-    def response_faults(self, status: int, body: bytes) -> list[str]:
+    def response_faults(self, status: int, body: bytes, *, tolerant: bool = False) -> list[str]:
+        """`tolerant` of fields that only older versions of the API have."""
+        return [fault for fault in self._response(status, body) if not (tolerant and fault.endswith(UNKNOWN))]
+
+    def _response(self, status: int, body: bytes) -> list[str]:
         place = f"answer {status} of {self.id}"
         if status < 400:
             return list(_faults(place, None if status in (204, 303) else self.response, body))

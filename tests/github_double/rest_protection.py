@@ -78,11 +78,11 @@ def put_environment(request: Request) -> Answer:
     number = next(request.github.organization.numbers)
     environment = settings.environments.setdefault(name, Environment(id=number, name=name))
     environment.rules = request.body
-    return 200, _environment(environment)
+    return 200, _environment(environment, older=request.older)
 
 
 def get_environment(request: Request) -> Answer:
-    return 200, _environment(_named(request))
+    return 200, _environment(_named(request), older=request.older)
 
 
 def delete_environment(request: Request) -> Answer:
@@ -91,7 +91,8 @@ def delete_environment(request: Request) -> Answer:
     return 204, None
 
 
-def _environment(environment: Environment) -> dict[str, Any]:
+def _environment(environment: Environment, *, older: bool) -> dict[str, Any]:
+    """`older` versions of the API tell whether administrators may pass (D: the description does not say so)."""
     rules = environment.rules
     found = example(models.Environment, id=environment.id, name=environment.name, node_id=f"EN_{environment.id}")
     protection: list[dict[str, Any]] = []
@@ -102,8 +103,9 @@ def _environment(environment: Environment) -> dict[str, Any]:
         protection.append(about | {"reviewers": named})
     if timer := rules.get("wait_timer"):
         protection.append({"id": 2, "node_id": "", "type": "wait_timer", "wait_timer": timer})
-    policy = rules.get("deployment_branch_policy")
-    return found | {"protection_rules": protection, "deployment_branch_policy": policy}
+    policy, bypass = rules.get("deployment_branch_policy"), rules.get("can_admins_bypass", True)
+    given = {"protection_rules": protection, "deployment_branch_policy": policy}
+    return found | given | ({"can_admins_bypass": bypass} if older else {})
 
 
 # --- what is in an environment ---------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ class Request:
     body: dict[str, Any]
     credential: str
     actor: Person
+    older: bool = False
+    """Whether an older version of the API is asked for."""
 
     @property
     def repository(self) -> Repository:

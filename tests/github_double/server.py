@@ -140,14 +140,14 @@ class GitHubDouble:
                     body=json.loads(call.body or b"{}"),
                     credential=credential,
                     actor=BOT,
+                    older=call.headers.get("user-agent", "").lower().startswith(PROVIDER),
                 )
-                return self._run(describe(name), handler, request, call)
+                return self._run(describe(name), handler, request, call.body)
         self.violations.append(f"{call}: the double has no such operation")
         return 404, _json(Refusal(404, "Not Found").body)
 
-    def _run(self, operation: Operation, handler: Handler, request: Request, call: Call) -> tuple[int, bytes]:
-        tolerant = call.headers.get("user-agent", "").lower().startswith(PROVIDER)
-        if faults := operation.request_faults(call.body, tolerant=tolerant):
+    def _run(self, operation: Operation, handler: Handler, request: Request, sent: bytes) -> tuple[int, bytes]:
+        if faults := operation.request_faults(sent, tolerant=request.older):
             self.violations += faults
             return 422, _json(Refusal(422, "Invalid request").body)
         try:
@@ -155,7 +155,7 @@ class GitHubDouble:
         except Refusal as refusal:
             status, answer = refusal.status, refusal.body
         body = b"" if answer is None else _json(answer)
-        self.violations += operation.response_faults(status, body)
+        self.violations += operation.response_faults(status, body, tolerant=request.older)
         return status, body
 
 
@@ -163,6 +163,24 @@ class GitHubDouble:
 def serve() -> Iterator[GitHubDouble]:
     """A GitHub of its own, gone afterwards. Fails where a request or an answer was not as GitHub describes it."""
     github = GitHubDouble()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(github)) as server:
+        server.daemon_threads = True
+        github.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield github
+        except BaseException as error:
+            error.add_note("\n".join(github.violations))
+            raise
+        finally:
+            server.shutdown()
+            thread.join()
+    assert not github.violations, "\n".join(github.violations)
+
+
+def _handler(github: GitHubDouble) -> type[BaseHTTPRequestHandler]:
+    """What the server makes of each connection."""
 
     class Server(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -197,20 +215,7 @@ def serve() -> Iterator[GitHubDouble]:
         def log_message(self, *_: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
-        server.daemon_threads = True
-        github.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield github
-        except BaseException as error:
-            error.add_note("\n".join(github.violations))
-            raise
-        finally:
-            server.shutdown()
-            thread.join()
-    assert not github.violations, "\n".join(github.violations)
+    return Server
 
 
 def _json(value: Any) -> bytes:

@@ -150,6 +150,13 @@ def test_variables_exist_on_every_cluster_or_have_a_default(design: str) -> None
     assert "INGRESS_SERVICE_TYPE" in {match[1] for match in found}
 
 
+@pytest.mark.covers("R34", "R157")
+def test_the_controller_of_certificates_brings_its_definitions() -> None:
+    """Its chart leaves them out otherwise, and the issuer beside it would be of a kind that nobody serves."""
+    assert at(values("cert-manager", "cert-manager"), "crds.enabled") is True
+    assert [found["apiVersion"] for found in objects("ClusterIssuer")] == ["cert-manager.io/v1"]
+
+
 # --- how entries fit one another -------------------------------------------------------------------------------------
 
 
@@ -163,7 +170,7 @@ def test_who_names_an_ingress_class_names_that_of_the_ingress_component() -> Non
     assert at(values("ingress", "traefik"), "ingressClass.enabled") is False
 
 
-@pytest.mark.covers("R9", "R39", "R40")
+@pytest.mark.covers("R9", "R39", "R40", "R158")
 @pytest.mark.parametrize("kind", ["IngressClass", "StorageClass"])
 def test_each_class_is_there_once_as_the_default(kind: str) -> None:
     (found,) = objects(kind)
@@ -179,14 +186,14 @@ def test_volumes_outlive_their_claims_in_production_only() -> None:
     }
 
 
-@pytest.mark.covers("R37")
+@pytest.mark.covers("R37", "R157")
 def test_the_collector_sends_logs_to_the_store_beside_it() -> None:
     (target,) = values("logging", "victoria-logs-collector")["remoteWrite"]
     store = at(values("logging", "victoria-logs"), "server.fullnameOverride")
     assert target == {"url": f"http://{store}:9428"}
 
 
-@pytest.mark.covers("R36")
+@pytest.mark.covers("R36", "R157")
 def test_prometheus_finds_every_monitor_of_the_catalog() -> None:
     prometheus = at(values("monitoring", "kube-prometheus-stack"), "prometheus.prometheusSpec")
     (wanted,) = prometheus["podMonitorSelector"]["matchLabels"].items()
@@ -228,7 +235,7 @@ def test_a_monitor_of_a_tenant_reads_no_file_of_prometheus() -> None:
     assert prometheus["arbitraryFSAccessThroughSMs"] == {"deny": True}
 
 
-@pytest.mark.covers("R35")
+@pytest.mark.covers("R35", "R157")
 def test_the_policy_holds_in_the_namespaces_of_tenants_and_denies() -> None:
     (policy,) = objects("ValidatingPolicy")
     assert at(policy, "spec.matchConstraints.namespaceSelector.matchLabels") == {names.LABEL_ROLE: "tenant"}

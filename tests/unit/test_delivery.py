@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from fleet import names
+from fleet import config, names
 from fleet.manifests.delivery import resource_sets_of, tenant_resource_sets, tenants_kustomization
 from fleet.manifests.trees.overlay import kustomization
 from fleet.model import Fleet
@@ -122,6 +122,30 @@ def test_a_dependency_is_delivered_wherever_it_is_needed(fleet: Fleet) -> None:
         there = {name for found in sets for name in inputs_of(found)}
         inputs = [given for found in sets for given in found["spec"].get("inputs", ()) if "tenant" in given]
         assert {wanted["namespace"] for given in inputs for wanted in given["dependsOn"]} <= there
+
+
+@pytest.mark.parametrize("design", ["oci", "git"])
+@pytest.mark.covers("R125", "R141")
+def test_cluster_wide_infrastructure_is_delivered_by_the_fleet_repository(design: str) -> None:
+    """The catalog's ingress, as it is: controller and class, on every cluster and as cluster admin."""
+    stages: dict[str, Any] = {"staging": {"tracks": "main"}, "production": {"tracks": "releases"}}
+    fleet = make_fleet(
+        design=design,
+        environments=stages,
+        clusters={f"in-{name}": {"environment": name} for name in stages},
+        components={"ingress": config.catalog()["ingress"]},
+    )
+    infra = yaml.safe_load(tree_of(fleet, "fleet")["tenants/infra.yaml"])
+    ((given,), (binding,)) = infra["spec"]["inputs"], resources_of(infra, "ClusterRoleBinding")
+    assert (given["tenant"], given["repository"]) == ("ingress", fleet.repositories.infra)
+    assert binding["roleRef"]["name"] == "cluster-admin"
+    assert all(resource_sets_of(fleet, cluster)["infra"] == infra for cluster in fleet.clusters)
+    content = tree_of(fleet, "infra")
+    bases = ("controllers/base/traefik.yaml", "configs/base/default.yaml")
+    applied = [found for base in bases for found in read_all(content[f"components/ingress/{base}"])]
+    assert {"HelmRelease", "IngressClass"} <= {found["kind"] for found in applied}
+    paths = [found["spec"]["path"] for found in resources_of(infra, "Kustomization")]
+    assert [path.split("/")[-2] for path in paths] == ["controllers", "configs"]
 
 
 # --- which cluster runs it -------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from fleet.manifests.trees import documents
 from fleet.manifests.trees.documents import PLACES, document_files
 from fleet.model import Fleet, Repository, repositories_of
 from fleet.model.repository import BOT_ENVIRONMENT, CHECK
-from tests.documents import FLEETS, Texts, content_of, fleet_of, texts_of, trusted_subjects
+from tests.documents import FLEETS, Texts, content_of, files_of, fleet_of, texts_of, trusted_subjects
 from tests.rendering import ROOT, make_fleet
 
 each_fleet: Final = pytest.mark.parametrize("case", FLEETS)
@@ -75,7 +75,9 @@ def test_every_template_is_used() -> None:
         if file.is_file()
         for name in re.findall(r'include "([^"]+)" %', file.read_text())
     } | {"parts/readme/oci-promotion.md", "parts/readme/git-promotion.md"}
-    assert known == rendered | included
+    chart = "components/shop/charts/web/"
+    charts = {f"chart/{p.removeprefix(chart)}.j2" for p in files_of("git", "shop-deploy") if p.startswith(chart)}
+    assert known == rendered | included | charts
 
 
 def test_the_same_fleet_gives_the_same_files_in_the_same_order() -> None:
@@ -398,6 +400,8 @@ def test_owners_are_teams_that_can_write_and_tenants_own_their_folders(case: str
     fleet = fleet_of(case)
     for repository in repositories_of(fleet).values():
         lines = owners_of(fleet, repository, texts_of(case)[repository.name])
+        there = {f"/{path}" for path in files_of(case, repository.name)}
+        assert all(pattern == "*" or any(path.startswith(pattern) for path in there) for pattern in lines)
         for teams in lines.values():
             assert teams
             assert all(repository.access[team] in ("push", "maintain", "admin") for team in teams)

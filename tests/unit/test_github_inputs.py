@@ -246,7 +246,7 @@ def test_code_owners_review_where_the_tree_names_them(stack: GitHubStack, protec
 
 
 def test_an_enterprise_server_knows_actions_by_another_number(stack: GitHubStack) -> None:
-    stack.file = fleet_file(github={"stack": STACK, "url": "https://github.example.com"})
+    stack.file = git_file(github={"stack": STACK, "url": "https://github.example.com"})
     rules = inputs(stack.run(), "RepositoryRuleset", "infra-ruleset-main")["rules"]
     assert rules["requiredStatusChecks"]["requiredChecks"] == [{"context": "validate", "integrationId": 0}]
 

@@ -64,8 +64,8 @@ def test_whom_the_bots_token_belongs_to_is_asked_with_that_token(github: GitHubD
     github.tokens.add("of-the-bot")
     github.organization.tokens["of-the-bot"] = "Acme-Bot"
     assert ask(question(github, bot=Token(token="of-the-bot", source="bot"))).bot == "Acme-Bot"  # noqa: S106
-    assert [call.headers["authorization"] for call in github.calls][-1] == "token of-the-bot"
-    assert calls(github)[-1] == "GET /user"
+    (asked,) = [call for call in github.calls if call.headers["authorization"] == "token of-the-bot"]
+    assert asked.path == "/api/v3/user"
 
 
 def test_an_installation_is_asked_for_as_the_app(github: GitHubDouble) -> None:
@@ -220,12 +220,31 @@ def test_a_token_that_github_does_not_take_is_named(github: GitHubDouble, wrong:
     assert "bad" not in str(raised.value).replace("Bad", "")
 
 
+def test_both_tokens_are_told_at_once(github: GitHubDouble) -> None:
+    github.tokens.clear()
+    with pytest.raises(GitHubError) as raised:
+        ask(question(github, bot=Token(token=TOKEN, source="bot")))
+    assert [problem.path for problem in raised.value.problems] == ["`admin`", "`bot`"]
+
+
+@pytest.mark.parametrize("name", ["orgs", "user"])
+def test_a_defect_is_no_answer_of_github(github: GitHubDouble, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """It comes through as it is."""
+
+    def broken(*_: object) -> None:
+        raise KeyError(name)
+
+    monkeypatch.setattr(preflight, "_read" if name == "orgs" else "_expiry", broken)
+    with pytest.raises(KeyError, match=name):
+        ask(question(github, bot=Token(token=TOKEN, source="bot")))
+
+
 def test_a_github_that_is_not_there(github: GitHubDouble) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(Unreachable, match="cannot be reached"):
-        ask(question(github, api=nobody))
+        ask(question(github, api=nobody, bot=Token(token=TOKEN, source="bot")))
 
 
 def test_an_answer_that_is_lost(github: GitHubDouble) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def fleet(**sections: Any) -> Fleet:
     return parse_fleet(fleet_file(**sections), "fleet.yaml")
 
 
-def case(answer: Answer = GOOD, *, held: frozenset[str] = frozenset(), **sections: Any) -> Case:
+def case(answer: Answer = GOOD, *, held: Mapping[str, str] = MappingProxyType({}), **sections: Any) -> Case:
     """A clean case, but for what is given."""
     wanted = fleet(**sections)
     credential = credentials_of(wanted, "staging", STACK)[0]
@@ -172,14 +173,28 @@ def test_what_is_there_can_be_taken_over(found: Mapping[str, Any], message: str)
 
 def test_of_our_own_repositories_the_visibility_may_change() -> None:
     """fleet.yaml says so, and the plan shows it."""
-    assert told(case(having(visibility="public"), held=frozenset({"infra"}))) == []
+    assert told(case(having(visibility="public"), held={"infra": "infra"})) == []
+
+
+def renamed(*there: str) -> list[str]:
+    """What is told when `infra` shall be called `platform`, and these are on GitHub."""
+    repositories = {name: live_repository(archived=name == "old") for name in there}
+    answer = replace(GOOD, inventory=Inventory(repositories=repositories, people=EVERYONE))
+    return told(case(answer, held={"platform": there[0]}, repositories={"infra": "platform"}))
+
+
+def test_a_repository_is_not_given_the_name_of_another() -> None:
+    assert renamed("infra") == []
+    found = "`Acme-Corp/platform`: exists already, so that `infra` cannot be renamed so"
+    assert renamed("infra", "platform") == [found]
+    assert renamed("old") == ["`Acme-Corp/platform`: is archived"]
 
 
 def test_what_is_there_is_told() -> None:
     now = datetime.now(UTC)
     (problem,) = requirements.warnings(case(having()), now)
     assert str(problem).startswith("`Acme-Corp/infra`: exists already and is taken over: what is in it stays")
-    assert list(requirements.warnings(case(having(), held=frozenset({"infra"})), now)) == []
+    assert list(requirements.warnings(case(having(), held={"infra": "infra"}), now)) == []
 
 
 def test_what_github_does_not_tell_is_told() -> None:

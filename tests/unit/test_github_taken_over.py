@@ -46,15 +46,14 @@ def imported(run: Run) -> dict[str, str]:
     return {label: asked.import_id for label, asked in run.resources.items() if asked.import_id}
 
 
-def urns(*labels: str) -> list[str]:
-    """URNs as a state has them."""
-    kinds = {"RepositoryEnvironmentDeploymentPolicy": "repositoryEnvironmentDeploymentPolicy"}
-    found = []
+def state(*labels: str, name: str = "infra") -> dict[str, str]:
+    """A state with these, by URN; all of them have that name on GitHub."""
+    found = {}
     for label in labels:
-        kind, name = label.split("::")
-        module = kinds.get(kind, kind[0].lower() + kind[1:])
+        kind, own = label.split("::")
+        module = kind[0].lower() + kind[1:]
         parents = "fleet:index:GitHub$fleet:index:FleetRepository"
-        found.append(f"urn:pulumi:{STACK}::fleet::{parents}$github:index/{module}:{kind}::{name}")
+        found[f"urn:pulumi:{STACK}::fleet::{parents}$github:index/{module}:{kind}::{own}"] = name
     return found
 
 
@@ -98,7 +97,7 @@ def test_what_the_state_holds_is_not_imported(stack: GitHubStack, held: Collecti
     """An id to import by is another one than that in the state for some, and would replace what is held."""
     stack.oracle.finds({"infra": EVERYTHING})
     expected = {label: number for label, number in INFRA.items() if label not in held}
-    assert imported(stack.run(held=urns(*held))) == expected
+    assert imported(stack.run(held=state(*held))) == expected
 
 
 def test_the_state_is_that_of_this_very_stack(stack: GitHubStack) -> None:
@@ -136,6 +135,17 @@ def test_topics_of_others_stay(stack: GitHubStack) -> None:
     assert topics == ["fluxcd", "gitops", "infra", "ours"]
 
 
+def test_topics_of_others_stay_when_a_repository_is_renamed(stack: GitHubStack) -> None:
+    """It is looked for by the name that the state has for it."""
+    stack.file["repositories"] = {"infra": "platform"}
+    stack.oracle.finds({"infra": EVERYTHING})
+    run = stack.run(held=state("Repository::infra-repository"))
+    repository = run.one("Repository", "infra-repository")
+    assert (repository.inputs["name"], repository.import_id) == ("platform", "")
+    assert repository.inputs["topics"] == ["fluxcd", "gitops", "infra", "ours"]
+    assert stack.oracle.asked[0].names.repositories == ("fleet", "platform", "apps", "infra")
+
+
 def test_a_team_keeps_its_name_and_its_maintainers(stack: GitHubStack) -> None:
     """An owner of the organisation maintains every team, so that another role would differ on every run."""
     stack.oracle.finds({}, {"platform": PLATFORM})
@@ -162,13 +172,13 @@ def test_taking_over_is_told(stack: GitHubStack, caplog: pytest.LogCaptureFixtur
     stack.run()
     assert "`Acme-Corp/infra`: exists already and is taken over" in caplog.text
     caplog.clear()
-    stack.run(held=urns("Repository::infra-repository"))
+    stack.run(held=state("Repository::infra-repository"))
     assert "taken over" not in caplog.text
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
 def asked(stack: GitHubStack, held: Collection[str] = ()) -> Question:
-    stack.run(held=urns(*held))
+    stack.run(held=state(*held))
     (question,) = stack.oracle.asked
     return question
 

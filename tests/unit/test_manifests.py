@@ -62,7 +62,8 @@ def test_every_custom_resource_in_the_trees_fits_its_schema(case: str, schemas: 
             assert "fluxcd" not in manifest["apiVersion"], path
     charts = "HelmRepository" if case == "git" else "OCIRepository"
     updates = {"ImageRepository", "ImagePolicy"}
-    assert kinds == {"FluxInstance", "ResourceSet", "Kustomization", "HelmRelease", charts, *updates}
+    objects = {"GitRepository"} if case == "git" else set()
+    assert kinds == {"FluxInstance", "ResourceSet", "Kustomization", "HelmRelease", charts, *updates, *objects}
 
 
 @pytest.mark.parametrize("flux", FLUX.values(), ids=FLUX)
@@ -255,12 +256,17 @@ def test_tenants_may_pull_their_artifacts_and_charts_but_not_those_of_components
         for section in (fleet.components, fleet.tenants)
         for workload in section.values()
         for release in workload.releases.values()
+        if not release.is_local
     }
     assert {chart: admits(fleet, chart) for chart in charts} == charts
     for name, tenant in fleet.tenants.items():
         assert admits(fleet, f"oci://{fleet.artifacts}/{fleet.repository_of(tenant)}/{name}")
         assert admits(fleet, fleet.repository_url(fleet.repository_of(tenant)))
-        assert all(admits(fleet, release.chart.rpartition("/")[0]) for release in tenant.releases.values())
+        sources = [release.chart.rpartition("/")[0] for release in tenant.releases.values() if not release.is_local]
+        sources += [
+            spec.base["spec"]["url"] for spec in tenant.objects.values() if spec.base["kind"] == "GitRepository"
+        ]
+        assert [url for url in sources if not admits(fleet, url)] == []
     for url in (f"oci://{fleet.artifacts}-evil/apps/frontend", f"{fleet.github.url}/{fleet.owner}-evil/apps", "bucket"):
         assert not admits(fleet, url)
 

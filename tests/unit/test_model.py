@@ -66,12 +66,35 @@ def test_a_variable_is_one_line_of_text(value: object) -> None:
 @pytest.mark.parametrize(
     ("version", "works"),
     [
-        *((version, True) for version in ("2.x", "2.7.x", ">=2.3", "^2.3", "3.x", "2", "*")),
-        *((version, False) for version in ("2.6.x", "v2.6.4", "=2.6.4", "~2.6", "1.x", "1")),
+        *((version, True) for version in ("2.x", "2.8.x", ">=2.3", "^2.3", "3.x", "2", "*")),
+        *((version, False) for version in ("2.7.x", "v2.7.4", "=2.7.4", "~2.7", "1.x", "1")),
     ],
 )
 def test_flux_is_new_enough_for_what_the_trees_use(version: str, works: bool) -> None:
     assert is_valid(Flux, {"version": version}) is works
+
+
+def test_releases_of_different_repositories_may_have_policies_of_one_name() -> None:
+    """Each repository's image automation has a namespace of its own."""
+    release = {"chart": "oci://r.example.com/charts/x", "version": "1.0.0"}
+    make_fleet(
+        components={"a-b": {"releases": {"c": release}}},
+        tenants={
+            "a": {"team": "platform", "releases": {"b-c": release}},
+            "a-b-c": {"team": "platform", "repository": "own", "releases": {"c": release}},
+        },
+    )
+
+
+@pytest.mark.parametrize(("length", "works"), [(56, True), (57, False)])
+def test_the_namespace_of_image_automation_is_as_long_as_kubernetes_admits(length: int, works: bool) -> None:
+    """That of the fleet repository, which has none, may be longer."""
+    make_fleet(repositories={"fleet": "f" * 100})
+    if works:
+        make_fleet(repositories={"apps": "r" * length})
+    else:
+        with pytest.raises(ConfigError, match="would be longer than 63"):
+            make_fleet(repositories={"apps": "r" * length})
 
 
 # --- what is derived -------------------------------------------------------------------------------------------------

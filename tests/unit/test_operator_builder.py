@@ -94,7 +94,9 @@ def test_no_placeholder_is_left_and_every_custom_resource_fits_its_schema(
 
 
 @each_delivery
-@pytest.mark.covers("R7", "R8", "R38", "R41", "R48", "R88", "R90", "R119", "R136", "R151", "R152", "R154", "R159")
+@pytest.mark.covers(
+    "R7", "R8", "R38", "R41", "R48", "R88", "R90", "R119", "R136", "R151", "R152", "R154", "R158", "R159"
+)
 def test_each_component_and_tenant_gets_its_namespace_and_what_flux_needs_there(
     case: str, cluster: str, parts: Parts
 ) -> None:

@@ -84,7 +84,7 @@ def arguments_of(objects: list[Any]) -> set[str]:
     return set(deployment["spec"]["template"]["spec"]["containers"][0]["args"])
 
 
-@pytest.mark.parametrize(("version", "works"), [("2.6.x", False), ("2.7.x", True), ("2.x", True)])
+@pytest.mark.parametrize(("version", "works"), [("2.6.x", False), ("2.8.x", True), ("2.x", True)])
 def test_flux_is_as_new_as_the_operator_wants_it_for_our_controllers(
     version: str, works: bool, parts: Parts, artifact: str
 ) -> None:

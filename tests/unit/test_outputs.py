@@ -47,6 +47,18 @@ def test_the_outputs_of_a_stack(checkout: Checkout, reader: Reader, stack: str, 
     }
 
 
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.covers("R71")
+def test_the_platform_team_gets_what_the_program_itself_works_with_on_every_cluster(
+    checkout: Checkout, reader: Reader, stack: str
+) -> None:
+    """As cluster admin: with less, it could not install the operator, which binds itself to that role."""
+    run = checkout.run(stack)
+    used = {name: run.resources[f"pulumi:providers:kubernetes::{name}"].inputs["kubeconfig"] for name in STACKS[stack]}
+    assert run.outputs["kubeconfigs"] == used
+    assert all(isinstance(kubeconfig, Secret) for kubeconfig in run.outputs["kubeconfigs"].values())
+
+
 OWN = {
     "frontend": {"team": "web", "repository": "Frontend.Deploy"},
     "backend": {"team": "data", "environments": ["production"]},

@@ -54,7 +54,7 @@ def test_every_overlay_adds_the_values_of_its_environment(fleet: Fleet, built: M
                 }
 
 
-@pytest.mark.covers("R50", "R168")
+@pytest.mark.covers("R50", "R120", "R168")
 def test_every_overlay_adds_to_the_custom_resources_without_renaming_them(
     fleet: Fleet, built: Mapping[str, list[Any]]
 ) -> None:
@@ -68,6 +68,21 @@ def test_every_overlay_adds_to_the_custom_resources_without_renaming_them(
             }
             wanted = [merge(c.base, c.environments.get(environment, {})) for c in component.configs.values()]
             assert by_identity(o for o in found if o not in generated) == by_identity(wanted)
+
+
+@pytest.mark.covers("R134")
+def test_every_overlay_of_a_tenant_has_its_objects_as_the_environment_wants_them(
+    fleet: Fleet, built: Mapping[str, list[Any]]
+) -> None:
+    for name, tenant in fleet.tenants.items():
+        for environment in fleet.overlays_of(tenant):
+            found = by_identity(
+                built[f"{folder_of(fleet, fleet.repository_of(tenant))}/components/{name}/{environment}"]
+            )
+            wanted = [merge(o.base, o.environments.get(environment, {})) for o in tenant.objects.values()]
+            assert {key: found[key] for key in by_identity(wanted)} == by_identity(wanted)
+            sources = sum(not release.is_local for release in tenant.releases.values())
+            assert len(found) == len(wanted) + len(tenant.releases) + sources
 
 
 def is_generated(manifest: Any) -> bool:
@@ -97,7 +112,8 @@ def test_the_operators_values_become_the_config_map_that_its_release_reads(
 def test_the_update_folder_becomes_a_policy_for_each_release(fleet: Fleet, built: Mapping[str, list[Any]]) -> None:
     for home in (found for found in repositories_of(fleet).values() if found.automated):
         section = fleet.components if home.role == "infra" else fleet.tenants
-        wanted = {f"{name}-{release}" for name in home.workloads for release in section[name].releases}
+        releases = ((name, r, spec) for name in home.workloads for r, spec in section[name].releases.items())
+        wanted = {f"{name}-{release}" for name, release, spec in releases if not spec.is_local}
         objects = built[f"{folder_of(fleet, home.name)}/update"]
         assert {kind: {o["metadata"]["name"] for o in objects if o["kind"] == kind} for kind in IMAGE_KINDS} == (
             dict.fromkeys(IMAGE_KINDS, wanted)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import pytest
 import yaml
 
 from fleet.manifests.automation import automation_resource_set
+from fleet.manifests.delivery import tenant_resource_sets
+from fleet.manifests.policies import allowed_sources
 from fleet.manifests.releases import release_objects
 from fleet.manifests.trees import tree, trees
 from fleet.model import Fleet, Release, Repository, repositories_of
@@ -30,7 +33,8 @@ MARKED: Final = re.compile(r'^( +)(tag|version): (\S+) # \{"\$imagepolicy": "([^
 def rendered(design: str, **fields: Any) -> tuple[Any, Any]:
     """Chart source and HelmRelease of a release."""
     release = Release(chart="oci://r.example.com/charts/x", version="1.2.3", **fields)
-    return release_objects("x", release, design=design, policy="ns:policy")
+    source, helm = release_objects("x", release, design=design, policy="ns:policy")
+    return source, helm
 
 
 def test_in_the_oci_design_a_chart_is_a_source_of_its_own() -> None:
@@ -71,7 +75,7 @@ def test_changes_in_the_cluster_are_undone_but_for_those_that_may_stay(design: s
 
 
 @each_design
-@pytest.mark.covers("R68", "R177")
+@pytest.mark.covers("R34", "R68", "R157", "R177")
 def test_definitions_come_with_the_chart_and_a_failure_is_tried_again(design: str) -> None:
     spec = rendered(design)[1]["spec"]
     assert (spec["install"]["crds"], spec["upgrade"]["crds"]) == ("Create", "CreateReplace")
@@ -85,12 +89,47 @@ def test_every_chart_has_one_exact_version(case: str) -> None:
     """A range would reach production before anybody has seen it on staging; image automation moves the version."""
     fleet = load_case(case)
     for workload in (*fleet.components.values(), *fleet.tenants.values()):
-        for name, release in workload.releases.items():
+        for name, release in ((n, r) for n, r in workload.releases.items() if not r.is_local):
             source, helm = release_objects(name, release, design=fleet.design, policy="a:b")
             if fleet.design == "oci":
                 assert source["spec"]["ref"] == {"tag": release.version}
             else:
                 assert helm["spec"]["chart"]["spec"]["version"] == release.version
+
+
+LOCAL: Final = {"releases": {"web": {"chart": "./charts/site", "version": "0.1.0", "values": {"replicaCount": 3}}}}
+
+
+@pytest.mark.parametrize("kind", ["infra", "apps"])
+@pytest.mark.covers("R133")
+def test_a_chart_in_the_repository_comes_with_the_source_of_its_component_or_tenant(kind: str) -> None:
+    """From the GitRepository of the same namespace, each commit a release: the version in Chart.yaml may stay."""
+    fleet = make_fleet(design="git", components={"edge": LOCAL}, tenants={"shop": LOCAL | {"team": "platform"}})
+    resource_set = tenant_resource_sets(fleet)[kind]
+    (source,) = (found for found in resource_set["spec"]["resources"] if found["kind"] == "GitRepository")
+    ((name, step),) = {"infra": [("edge", "controllers/base")], "apps": [("shop", "base")]}[kind]
+    files = tree(fleet, repositories_of(fleet)[kind])
+    (helm,) = read_all(files[f"components/{name}/{step}/web.yaml"])
+    chart = helm["spec"]["chart"]["spec"]
+    assert chart["sourceRef"] == {"kind": "GitRepository", "name": source["metadata"]["name"]}
+    assert source["metadata"]["namespace"] == "<< inputs.tenant >>"
+    assert (chart["reconcileStrategy"], "version" in chart) == ("Revision", False)
+    assert chart["chart"].startswith("./")
+    folder = PurePosixPath(chart["chart"])
+    (checked_out,) = source["spec"]["sparseCheckout"]
+    assert folder.is_relative_to(checked_out.replace("<< inputs.tenant >>", name))
+    made = yaml.safe_load(files[str(folder / "Chart.yaml")])
+    assert (made["name"], made["version"]) == ("site", "0.1.0")
+    assert helm["spec"]["values"] == {"replicaCount": 3}
+
+
+def test_no_image_automation_for_a_chart_in_the_repository() -> None:
+    fleet = make_fleet(design="git", tenants={"shop": LOCAL | {"team": "platform"}})
+    assert list(markers(fleet)) == []
+    assert [path for path in tree(fleet, repositories_of(fleet)["apps"]) if path.startswith("update/")] == [
+        "update/kustomization.yaml"
+    ]
+    assert not [source for source in allowed_sources(fleet) if source.startswith(".")]
 
 
 # --- markers and policies --------------------------------------------------------------------------------------------
@@ -140,8 +179,8 @@ def test_every_release_has_a_marker_and_every_marker_an_image_policy(case: str) 
         _, workload, *_, file = marker.path.split("/")
         assert marker.policy == f"{workload}-{file.removesuffix('.yaml')}"
         charts.append((workload, f"oci://{image}", marker.version))
-    workloads = {**fleet.components, **fleet.tenants}.items()
-    assert sorted(charts) == sorted((n, r.chart, r.version) for n, w in workloads for r in w.releases.values())
+    releases = [(n, r) for n, w in {**fleet.components, **fleet.tenants}.items() for r in w.releases.values()]
+    assert sorted(charts) == sorted((name, r.chart, r.version) for name, r in releases if not r.is_local)
 
 
 @each_case

@@ -112,7 +112,7 @@ def test_the_program_applies_the_resource_sets_that_flux_makes_of_the_tree(case:
 
 
 VARIABLE: Final = re.compile(r"\$\{(\w+)\}")
-DISABLED: Final = "kustomize.toolkit.fluxcd.io/substitute: disabled"
+SUBSTITUTE: Final = "kustomize.toolkit.fluxcd.io/substitute"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -130,15 +130,22 @@ def applied_texts(fleet: Fleet) -> dict[str, str]:
     """The files that Flux fills variables in; those of a ConfigMap are exempt, where its generator says so."""
     texts: dict[str, str] = {}
     for repository, tree in trees(fleet).items():
+        exempt = {file for path in tree if path.endswith("/kustomization.yaml") for file in exempted(path, tree[path])}
         for path, content in tree.items():
-            folder, exempt = path.rpartition("/")[0], set[str]()
-            if DISABLED in (listing := tree.get(f"{folder}/kustomization.yaml", b"").decode()):
-                (read,) = read_all(listing)
-                exempt = {file for made in read["configMapGenerator"] for file in made["files"]}
-            applied = path.startswith(("tenants/", "components/", "update/"))
-            if applied and path.rpartition("/")[2] not in exempt:
+            if path.startswith(("tenants/", "components/", "update/")) and path not in exempt:
                 texts[f"{repository}/{path}"] = content.decode()
     return texts
+
+
+def exempted(path: str, kustomization: bytes) -> list[str]:
+    """Files of the ConfigMaps that say so."""
+    (read,) = read_all(kustomization)
+    made = [
+        generator
+        for generator in read.get("configMapGenerator", ())
+        if generator["options"].get("annotations", {}).get(SUBSTITUTE) == "disabled"
+    ]
+    return [f"{path.rpartition('/')[0]}/{file}" for generator in made for file in generator["files"]]
 
 
 def test_what_a_cluster_folder_holds_has_no_variables() -> None:

@@ -127,8 +127,10 @@ class FakeApi:
 
 
 def test_an_unknown_kind_is_defined_once(tmp_path: Path) -> None:
+    """One that the API server has is not, nor one that Flux will bring, whose definition lies in the folder."""
     api = FakeApi()
-    documents = [manifest("a.io/v1", "Widget"), manifest("apps/v1", "Deployment")]
+    (tmp_path / "x.yaml").write_text("spec:\n  group: flux.io\n")
+    documents = [manifest("a.io/v1", "Widget"), manifest("apps/v1", "Deployment"), manifest("flux.io/v1", "Soon")]
     assert api.define(tmp_path, *documents) == ["widgets.a.io"]
     assert api.define(tmp_path, *documents) == []
 

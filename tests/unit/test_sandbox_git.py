@@ -24,6 +24,8 @@ from sandbox.sources.kinds import Content, Unavailable
 from sandbox.sources.stand_in import StandIn
 
 AUTHOR = "bot <bot@example.com>"
+PATIENCE = 30
+"""Seconds for one command; a bound against hanging, not an expectation."""
 FILES = {"a.yaml": b"1\n", "components/web/base/app.yaml": b"app\n", "scripts/validate.sh": b"#!/usr/bin/env bash\n"}
 
 
@@ -34,7 +36,8 @@ def commit(folder: Path, files: Mapping[str, bytes] = FILES, *branches: str) -> 
 def run_git(folder: Path, *arguments: str) -> str:
     """What the real Git says."""
     who = ("-c", "user.name=test", "-c", "user.email=test@example.com")
-    done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    command = ["git", *who, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -43,6 +46,8 @@ def test_the_same_files_are_the_same_commit_anywhere(tmp_path: Path) -> None:
     first = commit(tmp_path / "one.git")
     assert commit(tmp_path / "two.git", dict(reversed(FILES.items()))) == first
     assert commit(tmp_path / "three.git", FILES | {"a.yaml": b"2\n"}) != first
+    told = run_git(tmp_path / "one.git", "log", "--format=%an <%ae> %at, %cn <%ce> %ct", "main")
+    assert told == f"{AUTHOR} 0, {AUTHOR} 0"
 
 
 def test_an_unchanged_tree_stays_its_commit_and_writes_nothing(tmp_path: Path) -> None:
@@ -252,6 +257,7 @@ def test_the_bytes_follow_from_the_content(server: Server, kind: GitRepository) 
         entries = archive.getmembers()
     assert {(e.mtime, e.uid, e.gid, e.uname, e.gname) for e in entries} == {(0, 0, 0, "", "")}
     assert [e.name for e in entries] == sorted(FILES)
+    assert first.packed[4:8] == bytes(4), "the time in gzip's header"
     assert {e.name: e.mode for e in entries if e.mode != 0o644} == {"scripts/validate.sh": 0o755}
 
 

@@ -66,12 +66,13 @@ def test_the_git_design_is_commits(scene: Scene) -> None:
     fleet = config.load_fleet(CASES["git"])
     published = scene.publish(fleet)
     base = "https://github.example.com/acme-sre"
-    names = ("fleet-sre", "infra", "apps", "shop-deploy", "billing-deploy")
-    assert published.keys() == {f"{base}/{name}.git" for name in names}
-    for name in names:
+    delivering = {"infra", "apps", "shop-deploy", "billing-deploy"}
+    assert {"fleet-sre", *delivering} <= repositories_of(fleet).keys()
+    assert published.keys() == {f"{base}/{name}.git" for name in repositories_of(fleet)}
+    for name in repositories_of(fleet):
         main = scene.rev_parse(f"acme-sre/{name}.git", "main")
         assert published[f"{base}/{name}.git"] == f"sha1:{main}"
-        production = "" if name == "fleet-sre" else main
+        production = main if name in delivering else ""
         assert scene.rev_parse(f"acme-sre/{name}.git", "production") == production
     artifacts = {"controlplaneio-fluxcd/flux-operator-manifests", "acme-sre/fleet-sre"}
     assert scene.registry.repositories.keys() == artifacts

@@ -20,7 +20,10 @@ FLEETS: Final = [file for file in sorted(CASES.rglob("*.yaml")) if not file.stem
 NO_YAML: Final = {"not-yaml", "unquoted-braces", "duplicate-key"}
 """An editor marks these without any schema."""
 SENSE: Final = {
-    *("alerts-without-controller", "alerts-without-controller-in-the-git-design", "component-empty"),
+    *("alerts-without-controller", "alerts-without-controller-in-the-git-design", "chart-in-the-oci-design"),
+    *("component-empty", "github-of-the-oci-design", "object-in-an-unknown-environment", "object-incomplete"),
+    *("object-named-like-a-release", "policies-same-name", "repositories-case", "repository-name-git"),
+    *("repository-name-too-long",),
     *("config-is-no-object", "delivery-nowhere", "dependency-cycle", "dependency-not-delivered"),
     *("dependency-unknown", "environment-base", "environment-unknown", "environment-update-in-the-git-design"),
     *("environment-without-clusters", "environment-without-overlay", "flux-sharding-without-storage"),

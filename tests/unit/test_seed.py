@@ -352,6 +352,8 @@ def test_a_refused_proposal_is_not_made_again(seeded: Seeder, repository: Reposi
     assert seeded.made == [LOOK]
     assert seeded.seed(NEXT | {"more": b"more\n"}).action == "proposed"
     assert [pull.state for pull in repository.pulls.values()] == ["CLOSED", "OPEN"]
+    assert seeded.seed(NEXT | {"more": b"more\n"}).action == "proposed"
+    assert seeded.made == [LOOK]
 
 
 def test_a_refused_proposal_may_be_reopened(seeded: Seeder, repository: Repository) -> None:

@@ -83,9 +83,11 @@ def github() -> Iterator[GitHubDouble]:
 
 @pytest.fixture
 def root(github: GitHubDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The project's files, with the double as their GitHub and a token in the environment."""
-    declared = yaml.safe_load((REPOSITORY / FLEET_FILE).read_text())
-    declared.setdefault("github", {})["url"] = github.url
+    """The project's files in the git design, whose GitHub may be any; with a token in the environment."""
+    declared = yaml.safe_load((REPOSITORY / FLEET_FILE).read_text()) | {"design": "git"}
+    declared["github"]["url"] = github.url
+    for part in ("environments", "clusters"):
+        del declared[part]["update"]  # only the other design has it
     (tmp_path / FLEET_FILE).write_text(yaml.safe_dump(declared, sort_keys=False))
     (tmp_path / "Pulumi.staging.yaml").write_bytes((REPOSITORY / "Pulumi.staging.yaml").read_bytes())
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)

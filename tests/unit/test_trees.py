@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from fleet.manifests.delivery import resource_sets_of, tenant_resource_sets
-from fleet.model import Component, Fleet, parse_fleet, repositories_of
+from fleet.manifests.trees import trees
+from fleet.model import Component, Fleet, Workload, parse_fleet, repositories_of
 from tests.checkout import Checkout
 from tests.reader import Reader
 from tests.rendering import (
@@ -91,7 +92,7 @@ def test_every_file_is_used_and_every_file_that_is_used_is_there(case: str) -> N
         if path.endswith("/kustomization.yaml"):
             folder = PurePosixPath(path).parent
             used = {os.path.normpath(f"{folder}/{name}") for name in names_in(yaml.safe_load(content))}
-            there = {other for other in tree if PurePosixPath(other).parent == folder and other != path}
+            there = {other for other in tree if other.startswith(f"{folder}/") and other != path}
             bases = {other for other in used if f"{other}/kustomization.yaml" in tree}
             assert used - bases == there, path
             assert bases <= {f"{folder.parent}/base"}, path
@@ -129,28 +130,59 @@ def test_each_source_has_the_folders_that_the_resource_sets_apply(case: str) -> 
 @each_case
 @pytest.mark.covers("R13", "R15", "R16", "R17", "R47", "R94", "R116", "R166")
 def test_a_component_has_a_base_and_an_overlay_for_each_environment(case: str) -> None:
-    """One file a release in the base, one `<release>-values.yaml` for each that differs; configs beside controllers."""
+    """One file a release or object in the base, and one for each that differs; configs beside controllers."""
     fleet, tree = load_case(case), trees_of(load_case(case))
     for home in repositories_of(fleet).values():
         for name in home.workloads if home.automated else ():
             workload = fleet.components[name] if home.role == "infra" else fleet.tenants[name]
             folder = f"{folder_of(fleet, home.name)}/components/{name}"
-            expected = layout(f"{folder}/controllers" if home.role == "infra" else folder, fleet, workload, "-values")
+            releases = {name: (f"{name}-values", release) for name, release in workload.releases.items()}
             if isinstance(workload, Component):
-                expected |= layout(f"{folder}/configs", fleet, workload, "")
+                configs = {name: (name, config) for name, config in workload.configs.items()}
+                expected = layout(f"{folder}/controllers", fleet, workload, releases)
+                expected |= layout(f"{folder}/configs", fleet, workload, configs)
+                for config_map, texts in workload.config_maps.items():
+                    expected |= {f"{folder}/configs/base/{config_map}/{file}" for file in texts.files}
+            else:
+                objects = {name: (name, spec) for name, spec in workload.objects.items()}
+                expected = layout(folder, fleet, workload, releases | objects)
+            charts = {release.chart.removeprefix(".") for release in workload.releases.values() if release.is_local}
+            expected |= {f"{folder}{chart}/{file}" for chart in charts for file in CHART}
             assert {path for path in tree if path.startswith(f"{folder}/")} == expected
 
 
-def layout(folder: str, fleet: Fleet, workload: Any, suffix: str) -> set[str]:
-    entries = workload.releases if suffix else workload.configs
-    files = {f"{folder}/base/{name}.yaml" for name in ("kustomization", *entries)}
-    if not suffix:
-        files |= {f"{folder}/base/{file}" for texts in workload.config_maps.values() for file in texts.files}
-    for environment in fleet.overlays:
-        if workload.environments is None or environment in workload.environments:
-            differing = [name + suffix for name, entry in entries.items() if environment in entry.environments]
-            files |= {f"{folder}/{environment}/{name}.yaml" for name in ("kustomization", *differing)}
+CHART: Final = ("Chart.yaml", "values.yaml", "templates/deployment.yaml", "templates/service.yaml")
+
+
+def layout(folder: str, fleet: Fleet, workload: Workload, parts: Mapping[str, tuple[str, Any]]) -> set[str]:
+    """By the name of a file of the base: that of its patches, and the entry of fleet.yaml."""
+    files = {f"{folder}/base/{name}.yaml" for name in ("kustomization", *parts)}
+    for environment in fleet.overlays_of(workload):
+        differing = [patch for patch, entry in parts.values() if environment in entry.environments]
+        files |= {f"{folder}/{environment}/{name}.yaml" for name in ("kustomization", *differing)}
     return files
+
+
+@pytest.mark.covers("R129", "R131", "R133", "R134", "R149")
+def test_the_repository_of_a_project_has_objects_overlays_and_charts_from_the_start() -> None:
+    """Flux's own objects and others as plain YAML, and a chart that is released from its folder."""
+    tree = {PurePosixPath(path): text for path, text in trees(load_case("git"))["shop-deploy"].items()}
+    folder = PurePosixPath("components/shop")
+    listed = yaml.safe_load(tree[folder / "base/kustomization.yaml"])["resources"]
+    base = {(o["kind"], o["metadata"]["name"]): o for file in listed for o in read_all(tree[folder / "base" / file])}
+    assert base.keys() == {
+        *(("HelmRepository", "shop-charts"), ("HelmRelease", "shop"), ("HelmRelease", "web")),
+        *(("GitRepository", "more-manifests"), ("Kustomization", "more"), ("ConfigMap", "settings")),
+    }
+    assert base["Kustomization", "more"]["spec"]["sourceRef"] == {"kind": "GitRepository", "name": "more-manifests"}
+    assert base["ConfigMap", "settings"]["data"] == {"greeting": "hello"}
+    chart = base["HelmRelease", "web"]["spec"]["chart"]["spec"]
+    assert chart["sourceRef"]["kind"] == "GitRepository"
+    assert yaml.safe_load(tree[chart["chart"] / PurePosixPath("Chart.yaml")])["version"] == "0.1.0"
+    for environment, patches in {"staging": ["more"], "production": ["web-values", "settings"]}.items():
+        overlay = yaml.safe_load(tree[folder / environment / "kustomization.yaml"])
+        assert overlay["resources"] == ["../base"]
+        assert overlay["patches"] == [{"path": f"{patch}.yaml"} for patch in patches]
 
 
 @each_case

@@ -30,6 +30,8 @@ PLACES: Final[Mapping[str, tuple[str, ...]]] = {
     "source": ("all", "source"),
 }
 """Folders of a role: `manifests` is for what Flux reads, `workloads` for what lies in `components/`."""
+CHART: Final = "chart"
+"""Folder of the templates of a chart."""
 SUFFIX: Final = ".j2"
 FLUX: Final = "2.9.4"
 """Release of the Flux CLI that publishes, and of the schemas that manifests are checked with."""
@@ -43,6 +45,13 @@ def document_files(fleet: Fleet, repository: Repository) -> Iterator[tuple[str, 
         text = environment.get_template(f"{found[path]}/{path}{SUFFIX}").render(values)
         if text.strip():
             yield path, text.encode()
+
+
+def chart_files(folder: str, name: str, version: str) -> Iterator[tuple[str, bytes]]:
+    """A chart to start from, in `folder`."""
+    for path in sorted(_paths(CHART)):
+        text = _environment().get_template(f"{CHART}/{path}{SUFFIX}").render(name=name, version=version)
+        yield f"{folder}/{path}", text.encode()
 
 
 def _places(fleet: Fleet, repository: Repository) -> list[str]:
@@ -192,7 +201,11 @@ def _owners(fleet: Fleet, repository: Repository) -> dict[str, str]:
     if repository.role == "apps":
         for name in repository.workloads:
             tenant = fleet.tenants[name]
-            policies = [f"/{FOLDER}/{policy_name(name, release)}.yaml" for release in tenant.releases]
+            policies = [
+                f"/{FOLDER}/{policy_name(name, release)}.yaml"
+                for release, spec in tenant.releases.items()
+                if not spec.is_local
+            ]
             if tenant.team in teams:
                 owners |= {path: [tenant.team] for path in (f"/components/{name}/", *policies)}
     return {

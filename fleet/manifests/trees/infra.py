@@ -1,19 +1,19 @@
-"""The infra repository: platform components, their controllers before their custom resources."""
+"""The infra repository: components, their controllers before their custom resources, and what moves versions."""
 
 from __future__ import annotations
 
-from fleet.manifests.trees.overlay import Files, config_files, release_files
-from fleet.manifests.trees.updates import update_files, update_policy
+from fleet.manifests.delivery import INFRA
+from fleet.manifests.trees.overlay import Files, config_parts, layers
+from fleet.manifests.trees.workloads import folder_of, local_charts, release_parts, update_files
 from fleet.model import Fleet, Repository
 
 
 def infra_files(fleet: Fleet, repository: Repository) -> Files:
-    """`components/<name>` is what delivers the component of that name; in the oci design, an artifact of its own."""
     for name, component in fleet.components.items():
-        folder, environments = f"components/{name}", fleet.overlays_of(component)
-        policy = update_policy(repository, name)
-        yield from release_files(
-            f"{folder}/controllers", component.releases, environments, design=fleet.design, policy=policy
+        folder, environments = folder_of(name), fleet.overlays_of(component)
+        yield from layers(
+            f"{folder}/controllers", release_parts(fleet, repository, name, component, INFRA), environments
         )
-        yield from config_files(f"{folder}/configs", component.configs, component.config_maps, environments)
-    yield from update_files(repository, fleet.components)
+        yield from layers(f"{folder}/configs", config_parts(component.configs), environments, component.config_maps)
+        yield from local_charts(name, component)
+    yield from update_files(fleet.components)

@@ -41,7 +41,7 @@ class GitHub(pulumi.ComponentResource):
 
         fleet = settings.fleet
         signed_in = provider(settings, children(self), reached=found.reached)
-        scope = GitHubScope(name=name, provider=signed_in, parent=self, held=found.held)
+        scope = GitHubScope(name=name, provider=signed_in, parent=self, held=frozenset(found.held))
         runner = command.Provider(name, opts=children(self))
         made = teams.make(scope, fleet, found.inventory)
         sites = {
@@ -49,7 +49,7 @@ class GitHub(pulumi.ComponentResource):
                 settings=settings,
                 repository=repository,
                 tree=tree(fleet, repository),
-                live=found.inventory.repositories.get(name),
+                live=found.live(fleet, repository),
                 teams=made,
                 scope=replace(scope, name=key_of(fleet, repository)),
                 runner=runner,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -17,7 +18,7 @@ from fleet.errors import Problem
 from fleet.github import preflight, requirements
 from fleet.github.connection import APP, TOKEN, Auth, Token, api_of, read_auth
 from fleet.github.faults import GitHubError
-from fleet.github.inventory import Inventory, Names
+from fleet.github.inventory import Inventory, LiveRepository, Names
 from fleet.github.requirements import Case, PreflightError
 from fleet.manifests.trees import tree
 from fleet.model import Credential, Fleet, Repository, repositories_of, stack_file
@@ -31,10 +32,15 @@ class Observation:
     """What is there."""
 
     inventory: Inventory
-    held: frozenset[str]
-    """What the stack's state holds, as `Kind::name`."""
+    held: Mapping[str, str]
+    """What the stack's state holds, as `Kind::name`, and the name of each on GitHub, where it has one."""
     reached: bool = True
     """Whether GitHub has answered."""
+
+    def live(self, fleet: Fleet, repository: Repository) -> LiveRepository | None:
+        """What was found of a repository, also when it is about to be renamed."""
+        name = self.held.get(_label(fleet, repository), repository.name)
+        return self.inventory.repositories.get(name)
 
 
 async def observe(settings: Settings) -> Observation:
@@ -53,7 +59,7 @@ async def observe(settings: Settings) -> Observation:
         return Observation(inventory=Inventory(), held=held, reached=False)
     except GitHubError as error:
         raise PreflightError(error.problems) from error
-    known = frozenset(name for name, made in repositories_of(fleet).items() if _label(fleet, made) in held)
+    known = {name: held[label] for name, label in _labels(fleet).items() if label in held}
     bot_source = question.bot.source if question.bot else ""
     case = Case(
         fleet=fleet, credential=admin, source=question.auth.source, bot_source=bot_source, answer=answer, held=known
@@ -65,22 +71,31 @@ async def observe(settings: Settings) -> Observation:
     return Observation(inventory=answer.inventory, held=held)
 
 
+def _labels(fleet: Fleet) -> dict[str, str]:
+    return {name: _label(fleet, repository) for name, repository in repositories_of(fleet).items()}
+
+
 def _label(fleet: Fleet, repository: Repository) -> str:
     return f"Repository::{key_of(fleet, repository)}-repository"
 
 
-async def _held() -> frozenset[str]:
-    """From the last state of this very stack, as a stack reference reads it; only what there is, no values."""
+async def _held() -> Mapping[str, str]:
+    """From the last state of this very stack, as a stack reference reads it; no other values than names."""
     stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     found = await pulumi.runtime.invoke_async("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack})
-    labels = (urn.split("::")[2:] for urn in found["outputs"])
-    return frozenset(f"{types.rpartition(':')[2]}::{name}" for types, name in labels)
+    return {_short(urn): str(each["outputs"].get("name", "")) for urn, each in found["outputs"].items()}
 
 
-async def _question(settings: Settings, held: frozenset[str]) -> preflight.Question:
+def _short(urn: str) -> str:
+    types, name = urn.split("::")[2:]
+    return f"{types.rpartition(':')[2]}::{name}"
+
+
+async def _question(settings: Settings, held: Mapping[str, str]) -> preflight.Question:
     fleet, repositories = settings.fleet, repositories_of(settings.fleet)
     bot = find_credential(settings, "update")
     members = teams.members_of(fleet)
+    former = [held[label] for label in _labels(fleet).values() if label in held]
     policies = {
         name: frozenset(
             environment
@@ -95,7 +110,7 @@ async def _question(settings: Settings, held: frozenset[str]) -> preflight.Quest
         auth=await _sign_in(settings, credential(settings, "github")),
         owner=fleet.owner,
         names=Names(
-            repositories=tuple(repositories),
+            repositories=tuple(dict.fromkeys([*repositories, *former])),
             teams=tuple(members),
             people=tuple(sorted({login for logins in members.values() for login in logins})),
         ),
