@@ -143,7 +143,7 @@ class GitHubMonitor(RecordingMonitor):
             return Answer(id=number, outputs={**answer.outputs, "slug": asked.inputs["name"].lower()})
         if kind == "Repository":
             name = asked.inputs["name"]
-            added = {"nodeId": f"R_{name}", "htmlUrl": f"https://github.com/Acme-Corp/{name}"}
+            added = {"nodeId": f"R_{name}", "repoId": len(name), "htmlUrl": f"https://github.com/Acme-Corp/{name}"}
             return Answer(id=name, outputs={**answer.outputs, **added})
         if kind == "Command":
             told = {"action": "seeded", "pull_request": None}

@@ -12,7 +12,7 @@ from typing import Final
 
 from fleet.errors import FleetError, Problem
 from fleet.github.preflight import Answer
-from fleet.model import Credential, Fleet, repositories_of
+from fleet.model import Credential, Fleet, Stack, repositories_of
 
 SCOPES: Final = ("repo", "workflow", "admin:org")
 """What a classic token needs; it knows no finer ones."""
@@ -63,8 +63,9 @@ def warnings(case: Case, now: datetime) -> Iterator[Problem]:
             yield Problem(f"`{case.fleet.owner}/{name}`", told)
 
 
-def obstacles(fleet: Fleet, variables: Mapping[str, str], auth: str) -> Iterator[Problem]:
+def obstacles(fleet: Fleet, stack: Stack, variables: Mapping[str, str]) -> Iterator[Problem]:
     """What can be known without GitHub. `variables` is the environment, which the provider reads too."""
+    auth = fleet.environments[stack.environment].auth
     for name in ("GITHUB_OWNER", "GITHUB_ORGANIZATION"):
         if variables.get(name, "").lower() not in ("", fleet.owner.lower()):
             told = f"names another owner than fleet.yaml, `{variables[name]}`, and the provider would follow it"
@@ -77,6 +78,10 @@ def obstacles(fleet: Fleet, variables: Mapping[str, str], auth: str) -> Iterator
     if fleet.github.protection == "classic" and pushed:
         told = f"image automation could not commit to main of {_listed(pushed)}: nobody passes a required check there"
         yield Problem("fleet.yaml.github.protection", told, "choose `rulesets`")
+    if fleet.automating and fleet.environments[fleet.automating].auth == "app" and "update" not in stack.github_apps:
+        told = "image automation signs in as an App that this stack does not know, and cannot let past protection"
+        hint = f"give `{stack.environment}`, which makes the repositories, the same `auth`"
+        yield Problem(f"fleet.yaml.environments.{fleet.automating}.auth", told, hint)
 
 
 def _no_organization(case: Case) -> Problem:

@@ -42,16 +42,23 @@ class ArtifactStore:
         return file.read_bytes() if file.is_relative_to(self.folder.resolve()) and file.is_file() else None
 
 
-def serve(store: ArtifactStore, events: Path, port: int) -> ThreadingHTTPServer:
-    """Serves from threads of its own until the process ends."""
-    lock = threading.Lock()
+class EventLog:
+    """What notification-controller would be told: an event a line, in the order of arrival."""
 
-    def keep_event(event: bytes) -> None:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+
+    def keep(self, event: bytes) -> None:
+        """Raises ValueError for what is not JSON."""
         line = json.dumps(json.loads(event)).encode() + b"\n"
-        with lock, os.fdopen(os.open(events, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
+        with self._lock, os.fdopen(os.open(self._file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             log.write(line)
 
-    server = ThreadingHTTPServer((LOOPBACK, port), _make_handler(store, keep_event))
+
+def serve(store: ArtifactStore, events: EventLog, port: int) -> ThreadingHTTPServer:
+    """Serves from threads of its own until the process ends."""
+    server = ThreadingHTTPServer((LOOPBACK, port), _make_handler(store, events.keep))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

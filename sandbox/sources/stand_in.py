@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 import queue
 import threading
 import time
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sandbox.cluster.home import LOOPBACK
-from sandbox.sources.artifact_server import ArtifactStore, serve
+from sandbox.sources.artifact_server import ArtifactStore, EventLog, serve
 from sandbox.sources.git_kind import GitRepository, make_pool
 from sandbox.sources.kinds import OciRepository, SourceKind, Unavailable, is_local, report_failed, report_ready
 
@@ -45,8 +46,9 @@ def main() -> None:
     store = ArtifactStore(options.artifacts)
     client = Client(KubeConfig.from_file(options.kubeconfig), trust_env=False)
     kinds = (OciRepository(httpx2.Client(timeout=10, trust_env=False)), GitRepository(make_pool()))
-    serve(store, options.events, options.port)
-    StandIn(client, kinds, store, f"http://{LOOPBACK}:{options.port}").run()
+    events = EventLog(options.events)
+    serve(store, events, options.port)
+    StandIn(client, kinds, store, events, f"http://{LOOPBACK}:{options.port}").run()
 
 
 def _parse_options() -> argparse.Namespace:
@@ -61,13 +63,16 @@ def _parse_options() -> argparse.Namespace:
 class StandIn:
     """Brings the status of every local source up to date: at each event, and every `POLL` seconds."""
 
-    def __init__(self, client: Client, kinds: Sequence[SourceKind], store: ArtifactStore, address: str) -> None:
+    def __init__(
+        self, client: Client, kinds: Sequence[SourceKind], store: ArtifactStore, events: EventLog, address: str
+    ) -> None:
         from lightkube.generic_resource import create_namespaced_resource
 
         self._client = client
         self._kinds = {kind.kind: kind for kind in kinds}
         self._resources = {k.kind: create_namespaced_resource(*GROUP, k.kind, k.plural) for k in kinds}
         self._store = store
+        self._events = events
         self._address = address
         self._inbox: queue.Queue[Event] = queue.Queue()
         self._sources: dict[Key, Mapping[str, Any]] = {}
@@ -118,8 +123,24 @@ class StandIn:
         except Unavailable as why:
             status = report_failed(source, why, now)
         before = source.get("status", {})
-        if any(before.get(name) != value for name, value in status.items()):
-            self._write_status(key, status)
+        changed = any(before.get(name) != value for name, value in status.items())
+        revision = (status.get("artifact") or {}).get("revision")
+        known = (before.get("artifact") or {}).get("revision")
+        if changed and self._write_status(key, status) and revision and revision != known:
+            self._tell(key, revision)
+
+    def _tell(self, key: Key, revision: str) -> None:
+        """The event of a new revision, as a controller reports it."""
+        kind, namespace, name = key
+        event = {
+            "involvedObject": {"apiVersion": "/".join(GROUP), "kind": kind, "namespace": namespace, "name": name},
+            "severity": "info",
+            "reason": "NewArtifact",
+            "message": f"stand-in: stored artifact for revision '{revision}'",
+            "metadata": {f"{GROUP[0]}/revision": revision},
+            "reportingController": "source-stand-in",
+        }
+        self._events.keep(json.dumps(event).encode())
 
     def _artifact(self, key: Key, source: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the source points at now, fetched and stored unless it is there."""
@@ -141,8 +162,8 @@ class StandIn:
             "metadata": dict(content.metadata),
         }
 
-    def _write_status(self, key: Key, status: Mapping[str, Any]) -> None:
-        """A refusal or an outage is no loss: the next poll compares and writes again."""
+    def _write_status(self, key: Key, status: Mapping[str, Any]) -> bool:
+        """Whether it was written. A refusal or an outage is no loss: the next poll compares and writes again."""
         import httpx2
         from lightkube.types import PatchType
 
@@ -158,6 +179,8 @@ class StandIn:
             )
         except httpx2.HTTPError as error:
             print(f"{kind} {namespace}/{name}: status not written: {error}", flush=True)
+            return False
+        return True
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from tests.github_double import TOKEN, App, Fault, GitHubDouble, serve
 from tests.github_double.faults import secondary_limit
 from tests.github_double.organization import Environment
-from tests.github_stack import fleet_file, git_file
+from tests.github_stack import STACK, fleet_file, git_file
 from tests.sandbox.github_project import OWNER, Project
 
 pytestmark = pytest.mark.engine
@@ -189,7 +189,7 @@ def test_the_oci_design_protects_release_tags(tmp_path: Path, github: GitHubDoub
 
 
 def test_classic_rules_settle_and_are_found_again(tmp_path: Path, github: GitHubDouble) -> None:
-    project = start(tmp_path, github, fleet_file(github={"stack": "makers", "protection": "classic"}))
+    project = start(tmp_path, github, fleet_file(github={"stack": STACK, "protection": "classic"}))
     project.up()
     (rule,) = project.settings("infra").rules.values()
     strict = ("isAdminEnforced", "requiresLinearHistory", "requiresStatusChecks", "requiresApprovingReviews")
@@ -272,6 +272,30 @@ def test_what_others_made_is_taken_over_without_a_loss(tmp_path: Path, github: G
     assert theirs.head() == head, "main is people's"
     assert [pull.head for pull in theirs.pulls.values()] == ["fleet/update"]
     assert project.up().keys() == {"unchanged"}
+
+
+def test_repositories_can_be_left_as_they_are(tmp_path: Path, github: GitHubDouble) -> None:
+    project = start(tmp_path, github, git_file(github={"stack": STACK, "archiveOnDestroy": False}))
+    project.up()
+    before = project.picture()
+    project.run("destroy", "--yes")
+    assert project.code == 0, project.output
+    assert project.picture() == before
+
+
+def test_a_repository_that_somebody_deleted_is_made_again(tmp_path: Path, github: GitHubDouble) -> None:
+    """Not by a refresh: the provider fails to read the workflow permissions of what is not there. One run without it
+    makes the repository, and the next one with it finds everything in place."""
+    project = start(tmp_path, github, git_file())
+    project.up()
+    before = project.picture()
+    github.repositories["gone"] = github.repositories.pop(f"{OWNER}/infra".lower())
+    github.repositories["gone"].name = "gone"
+    project.run("up", "--yes", "--skip-preview")
+    assert project.code
+    project.run("up", "--yes", "--skip-preview", "--refresh=false")
+    project.up()
+    assert project.picture()["repositories"]["infra"] == before["repositories"]["infra"]
 
 
 # --- GitHub is not always there --------------------------------------------------------------------------------------

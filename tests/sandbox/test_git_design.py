@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +134,50 @@ def test_a_change_is_a_commit_on_top_that_flux_applies(fleet: Checkout) -> None:
     assert row(fleet.up())[3:] == fleet.counts()
     assert "shop" not in fleet.namespaces()
     assert _history(fleet, "apps")[2:] == before
+
+
+@pytest.mark.covers("R31", "R56", "R57", "R58", "R59", "R66", "R155", "R169", "R175")
+def test_a_version_that_the_bot_commits_reaches_staging_step_by_step(fleet: Checkout, tmp_path: Path) -> None:
+    """Source, Kustomization, release: each step records the revision, and its event is emitted. The Kustomization is
+    the real controller's work; source and release are reported by the stand-ins, at the API where theirs would be."""
+    fleet.up()
+    events = fleet.home.cluster("staging").events
+    seen = len(events.read_text().splitlines())
+    commit = _move_version(fleet, tmp_path / "apps", "components/frontend/base/podinfo.yaml", "6.14.0", "6.99.0")
+    revision = f"main@sha1:{commit}"
+    for _ in range(60):
+        live = fleet.objects()
+        applied, release = live["Kustomization frontend/apps"], live["HelmRelease frontend/podinfo"]
+        if applied["status"].get("lastAppliedRevision") == revision and _is_ready(applied) and _is_ready(release):
+            break
+        time.sleep(1)
+    assert live["GitRepository frontend/apps"]["status"]["artifact"]["revision"] == revision
+    assert applied["status"]["lastAppliedRevision"] == revision
+    assert release["spec"]["chart"]["spec"]["version"] == "6.99.0"
+    assert _is_ready(applied)
+    assert _is_ready(release)
+    told = [json.loads(line) for line in events.read_text().splitlines()[seen:]]
+    reporters = {event["reportingController"] for event in told if revision in str(event)}
+    assert reporters == {"source-stand-in", "kustomize-controller"}
+
+
+def _move_version(checkout: Checkout, clone: Path, file: str, before: str, after: str) -> str:
+    """Hash of a commit on main that moves a version, as image automation makes it."""
+    bare = checkout.home.git / checkout.fleet.owner / "apps.git"
+    _git(clone.parent, "clone", "--quiet", "--branch", "main", str(bare), clone.name)
+    text = (clone / file).read_text()
+    assert before in text
+    (clone / file).write_text(text.replace(before, after))
+    author = ("-c", "user.name=bot", "-c", "user.email=bot@example.com")
+    _git(clone, *author, "commit", "--quiet", "--all", "--message", "Automated chart update")
+    _git(clone, "push", "--quiet", "origin", "main")
+    return _git(clone, "rev-parse", "HEAD")
+
+
+def _is_ready(item: Mapping[str, Any]) -> bool:
+    """Of the present generation."""
+    ready = next(c for c in item["status"]["conditions"] if c["type"] == "Ready")
+    return bool(ready["status"] == "True" and item["status"]["observedGeneration"] == item["metadata"]["generation"])
 
 
 def test_a_tenant_with_a_repository_of_its_own(fleet: Checkout) -> None:

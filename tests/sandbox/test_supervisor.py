@@ -28,7 +28,7 @@ from fleet.names import (
 )
 from sandbox.build import Parts
 from sandbox.cluster import control
-from sandbox.cluster.home import LOOPBACK, Home, open_home
+from sandbox.cluster.home import LOOPBACK, SHARED, Home, open_home
 from sandbox.cluster.objects import FAULT
 from sandbox.cluster.plan import Plan
 from sandbox.program.api import Api, Ref
@@ -43,7 +43,7 @@ PATIENCE = 120
 MANIFESTS = "flux/manifests"
 FLEET = "acme/fleet"
 PROCESSES = (
-    "registry",
+    *SHARED,
     *(
         f"{CLUSTER}/{name}"
         for name in (

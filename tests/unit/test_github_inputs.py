@@ -98,6 +98,7 @@ def test_teams_can_be_seen_and_their_members_are_exactly_those_named(stack: GitH
     assert members == [{"username": "acme-bot", "role": "member"}]
 
 
+@pytest.mark.covers("R2", "R11", "R33", "R44", "R70", "R101", "R156", "R162")
 def test_what_the_teams_may_do(stack: GitHubStack) -> None:
     """By the number of the team: a name would be looked up with a call of its own."""
     run = stack.run()
@@ -162,6 +163,7 @@ def test_main_takes_reviewed_and_validated_pull_requests_only(stack: GitHubStack
     }
 
 
+@pytest.mark.covers("R26", "R61", "R171")
 def test_production_takes_merges_with_more_reviews(stack: GitHubStack) -> None:
     """Of the Git design, whose fleet repository has main alone, and as many reviews there."""
     stack.file = git_file()
@@ -175,6 +177,7 @@ def test_production_takes_merges_with_more_reviews(stack: GitHubStack) -> None:
     )
 
 
+@pytest.mark.covers("R12")
 def test_only_the_bot_passes_and_only_where_image_automation_commits(stack: GitHubStack) -> None:
     stack.file = git_file()
     run = stack.run()
@@ -191,6 +194,7 @@ def test_a_bot_that_is_an_app_passes_as_that_app(stack: GitHubStack) -> None:
     assert actors(stack.run(), "infra-ruleset-main") == [app]
 
 
+@pytest.mark.covers("R97")
 def test_release_tags_are_made_by_people_and_never_moved(stack: GitHubStack) -> None:
     """Two rulesets: who passes one passes all of it. Owners without an id, which would read as none."""
     run = stack.run()
@@ -356,7 +360,8 @@ def test_the_provider_signs_in_as_an_app(stack: GitHubStack, monkeypatch: pytest
 
 # --- content ---------------------------------------------------------------------------------------------------------
 def test_the_command_brings_the_content_and_tells_nothing(stack: GitHubStack) -> None:
-    """Its credential travels in the environment. It deletes nothing: there is no command for that."""
+    """Its credential travels in the environment. It deletes nothing: there is no command for that. It runs again for
+    other content, and for a repository that was made anew."""
     asked = stack.run().one("Command", "infra-seed")
     given = dict(asked.inputs)
     command = given.pop("create")
@@ -367,7 +372,7 @@ def test_the_command_brings_the_content_and_tells_nothing(stack: GitHubStack) ->
     assert given == {
         "environment": environment | empty,
         "logging": "none",
-        "triggers": [seed.digest(tree(stack.fleet, infra))],
+        "triggers": [seed.digest(tree(stack.fleet, infra)), len("infra")],
     }
 
 

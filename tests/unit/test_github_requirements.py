@@ -14,9 +14,10 @@ from fleet.github import requirements
 from fleet.github.inventory import Inventory
 from fleet.github.preflight import Answer, Installation
 from fleet.github.requirements import Case
-from fleet.model import Fleet, credentials_of, parse_fleet
+from fleet.model import Fleet, Stack, credentials_of, parse_fleet
 from tests.github_stack import GOOD, STACK, fleet_file, git_file, live_repository
 
+BOTH_APP = {"staging": {"tracks": "main", "auth": "app"}, "production": {"tracks": "releases", "auth": "app"}}
 EVERYONE = frozenset({"ada", "grace-h", "acme-bot"})
 NEEDED = (
     "Administration: write",
@@ -214,9 +215,8 @@ def test_everybody_named_is_known_to_github() -> None:
 
 
 def test_a_bot_that_is_an_app_needs_no_account() -> None:
-    apps = {"staging": {"tracks": "main", "auth": "app"}, "production": {"tracks": "releases", "auth": "app"}}
     answer = replace(GOOD, inventory=replace(GOOD.inventory, people=frozenset({"ada", "grace-h"})), bot=None)
-    assert told(case(answer, **git_file(environments=apps))) == []
+    assert told(case(answer, **git_file(environments=BOTH_APP))) == []
 
 
 @pytest.mark.parametrize(
@@ -241,8 +241,9 @@ def test_a_token_that_soon_expires_is_told(days: int, warned: bool, source: str)
 
 
 # --- without GitHub --------------------------------------------------------------------------------------------------
-def stopped(given: Fleet, variables: Mapping[str, str], auth: str = "token") -> list[str]:
-    return [f"{problem.path}: {problem.message}" for problem in requirements.obstacles(given, variables, auth)]
+def stopped(given: Fleet, variables: Mapping[str, str] = MappingProxyType({}), **stack: Any) -> list[str]:
+    chosen = Stack(**{"environment": "staging", "clusters": {}, **stack})
+    return [f"{problem.path}: {problem.message}" for problem in requirements.obstacles(given, chosen, variables)]
 
 
 @pytest.mark.parametrize("name", ["GITHUB_OWNER", "GITHUB_ORGANIZATION"])
@@ -257,7 +258,7 @@ def test_the_environment_names_no_app_beside_a_token() -> None:
     """The provider signs in as that App then. All three are needed for it; Actions sets none of them."""
     app = {"GITHUB_APP_ID": "1", "GITHUB_APP_INSTALLATION_ID": "2", "GITHUB_APP_PEM_FILE": "3"}
     assert len(stopped(fleet(), app)) == 1
-    assert stopped(fleet(), app, "app") == []
+    assert stopped(fleet(environments=BOTH_APP), app) == []
     assert stopped(fleet(), app | {"GITHUB_APP_ID": ""}) == []
     actions = {"GITHUB_REPOSITORY_OWNER": "other", "GITHUB_TOKEN": "x", "GITHUB_ACTOR": "x", "GITHUB_REPOSITORY": "o/r"}
     assert stopped(fleet(), actions) == []
@@ -266,10 +267,20 @@ def test_the_environment_names_no_app_beside_a_token() -> None:
 def test_classic_rules_leave_image_automation_no_way() -> None:
     """Nobody passes a required check of theirs."""
     classic = {"stack": STACK, "protection": "classic"}
-    (found,) = stopped(fleet(**git_file(github=classic)), {})
+    (found,) = stopped(fleet(**git_file(github=classic)))
     assert found == (
         "fleet.yaml.github.protection: image automation could not commit to main of `infra`, `apps`: "
         "nobody passes a required check there"
     )
-    assert stopped(fleet(github=classic), {}) == []
-    assert stopped(fleet(**git_file()), {}) == []
+    assert stopped(fleet(github=classic)) == []
+    assert stopped(fleet(**git_file())) == []
+
+
+def test_the_app_of_image_automation_is_known_to_whoever_protects() -> None:
+    """It is that of another environment's stack where the two sign in differently."""
+    apps = {"update": {"id": 1, "installation": 2}}
+    mixed = {"staging": {"tracks": "main", "auth": "app"}, "production": {"tracks": "releases"}}
+    (found,) = stopped(fleet(**git_file(environments=mixed)), environment="production")
+    assert found.startswith("fleet.yaml.environments.staging.auth: image automation signs in as an App that this stack")
+    assert stopped(fleet(**git_file(environments=mixed)), github_apps=apps) == []
+    assert stopped(fleet(environments=mixed), environment="production") == []

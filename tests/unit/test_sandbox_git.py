@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sandbox.sources import git
-from sandbox.sources.artifact_server import ArtifactStore
+from sandbox.sources.artifact_server import ArtifactStore, EventLog
 from sandbox.sources.git_kind import GitRepository, make_pool
 from sandbox.sources.git_server import make_server
 from sandbox.sources.kinds import Content, Unavailable
@@ -336,7 +336,8 @@ def test_the_stand_in_serves_the_commit_that_a_branch_points_at(
 ) -> None:
     """From a repository that is not there yet to a new commit; health checks and kustomize-controller are told."""
     cluster, store = FakeCluster(server.url), ArtifactStore(tmp_path / "artifacts")
-    stand_in = StandIn(cluster, [kind], store, "http://127.0.0.1:2")  # type: ignore[arg-type]
+    events = EventLog(tmp_path / "events")
+    stand_in = StandIn(cluster, [kind], store, events, "http://127.0.0.1:2")  # type: ignore[arg-type]
 
     def see() -> dict[str, Any]:
         stand_in._take("GitRepository", "MODIFIED", cluster.source)

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from fleet.names import ANNOTATION_RECONCILE_AT
-from sandbox.sources.artifact_server import KEEP, ArtifactStore, serve
+from sandbox.sources.artifact_server import KEEP, ArtifactStore, EventLog, serve
 from sandbox.sources.kinds import OciRepository, is_local
 from sandbox.sources.registry import push
 from sandbox.sources.stand_in import StandIn
@@ -61,7 +61,9 @@ class Scene:
         self.cluster = FakeCluster(**spec)
         self.store = ArtifactStore(folder)
         kinds = [OciRepository(self.client)]
-        self.stand_in = StandIn(self.cluster, kinds, self.store, SERVER)  # type: ignore[arg-type]
+        self.log = folder / "events"
+        events = EventLog(self.log)
+        self.stand_in = StandIn(self.cluster, kinds, self.store, events, SERVER)  # type: ignore[arg-type]
 
     def push(self, text: str = "1", tag: str = "latest") -> str:
         about = {
@@ -124,6 +126,24 @@ def test_a_moved_tag_is_a_new_revision(scene: Scene) -> None:
     scene.look()
     assert scene.cluster.status["artifact"]["revision"] == f"latest@{digest}"
     assert scene.store.has(first["path"]), "somebody may be downloading it"
+
+
+def test_each_new_revision_is_an_event_and_nothing_else_is(scene: Scene) -> None:
+    """One that could not be written is told when it is."""
+    first = scene.push("1")
+    scene.look()
+    scene.look()
+    second = scene.push("2")
+    scene.cluster.refuses = True
+    scene.look()
+    scene.cluster.refuses = False
+    scene.look()
+    events = [json.loads(line) for line in scene.log.read_text().splitlines()]
+    assert [e["metadata"]["source.toolkit.fluxcd.io/revision"] for e in events] == [
+        f"latest@{first}",
+        f"latest@{second}",
+    ]
+    assert {event["involvedObject"]["kind"] for event in events} == {"OCIRepository"}
 
 
 def test_a_request_is_handled_though_nothing_changed(scene: Scene) -> None:
@@ -258,7 +278,7 @@ def test_the_server_serves_what_is_stored_and_nothing_else(tmp_path: Path) -> No
     store = ArtifactStore(tmp_path / "artifacts")
     store.put("k/n/s/1.tar.gz", b"packed")
     (tmp_path / "secret").write_text("no")
-    server = serve(store, tmp_path / "events", 0)
+    server = serve(store, EventLog(tmp_path / "events"), 0)
     with httpx2.Client(base_url=f"http://127.0.0.1:{server.server_port}", trust_env=False) as client:
         assert client.get("/k/n/s/1.tar.gz").content == b"packed"
         assert client.get("/k/n/s/2.tar.gz").status_code == 404

@@ -46,7 +46,7 @@ class Observation:
 async def observe(settings: Settings) -> Observation:
     """Raises PreflightError with every fault."""
     fleet, admin = settings.fleet, credential(settings, "github")
-    if problems := list(requirements.obstacles(fleet, os.environ, admin.auth)):
+    if problems := list(requirements.obstacles(fleet, settings.stack, os.environ)):
         raise PreflightError(problems)
     held = await _held()
     question = await _question(settings, held)

@@ -19,13 +19,15 @@ from fleet.resources.github.site import Site
 from fleet.resources.options import attached
 
 if TYPE_CHECKING:
+    import pulumi_github as github
     from pulumi_command.local import Command
 
 Outcome = dict[str, Any]
 
 
-def command(site: Site, made: pulumi.Resource, depends_on: Sequence[pulumi.Resource]) -> Command:
-    """Runs when the rendered tree changes. Its first run commits, later ones propose; it deletes nothing."""
+def command(site: Site, made: github.Repository, depends_on: Sequence[pulumi.Resource]) -> Command:
+    """Runs when the rendered tree changes, or the repository is another one than before. Its first run commits, later
+    ones propose; it deletes nothing."""
     from pulumi_command import local
 
     seed = [interpreter(), "-m", "fleet", "seed", "--stack", pulumi.get_stack(), "--repository", site.repository.name]
@@ -33,7 +35,7 @@ def command(site: Site, made: pulumi.Resource, depends_on: Sequence[pulumi.Resou
         site.scope.resource_name("seed"),
         create=shlex.join(seed),
         environment=environment(site.settings),
-        triggers=[digest(site.tree)],
+        triggers=[digest(site.tree), made.repo_id],
         logging=local.Logging.NONE,
         opts=attached(site.commands, made, depends_on=depends_on),
     )
