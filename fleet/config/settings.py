@@ -185,8 +185,11 @@ def load_fleet(path: Path) -> Fleet:
 
 
 def with_stack(fleet: Fleet, stack: Stack) -> Fleet:
-    """The fleet as this stack sees it: addresses replaced where the stack says so."""
+    """The fleet as this stack sees it: addresses replaced where the stack says so. What tenants may pull from stays
+    allowed, as their manifests may name it."""
     changes: dict[str, Any] = {}
+    if stack.registry or stack.git_url:
+        changes["sources"] = tuple(dict.fromkeys([*fleet.sources, *fleet.own_sources]))
     if stack.registry:
         changes["registry"] = stack.registry
     if stack.git_url:

@@ -60,10 +60,18 @@ def automation_resource_set(fleet: Fleet) -> Manifest:
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(names.TENANT_ACCOUNT, NAMESPACE)},
         role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", NAMESPACE),
         git_repository(fleet, NAMESPACE, NAMESPACE, MAIN, names.GIT_SECRET),
-        tenant_kustomization(NAMESPACE, NAMESPACE, ("GitRepository", NAMESPACE), f"./{FOLDER}"),
+        _policies(),
         _automation(fleet),
     ]
     return resource_set(names.AUTOMATION, every="5m", depends_on=[served], inputs=inputs, resources=resources)
+
+
+def _policies() -> Manifest:
+    """Its objects go with their namespace. Deleting them first would hang where their kinds have just gone, when the
+    image controllers are taken away."""
+    manifest = tenant_kustomization(NAMESPACE, NAMESPACE, ("GitRepository", NAMESPACE), f"./{FOLDER}")
+    manifest["spec"]["deletionPolicy"] = "Orphan"
+    return manifest
 
 
 def policy_name(workload: str, release: str) -> str:

@@ -16,8 +16,7 @@ SOURCE_CONTROLLER = f"system:serviceaccount:{names.FLUX_NAMESPACE}:source-contro
 
 def allowed_sources(fleet: Fleet) -> list[str]:
     """Prefixes tenants may pull from: the owner's own, those of their releases' charts, and the listed ones."""
-    own = [f"{fleet.github.url}/{fleet.owner}/", f"oci://{fleet.artifacts}/"]
-    return list(dict.fromkeys([*own, *_chart_prefixes(fleet.tenants), *fleet.sources]))
+    return list(dict.fromkeys([*fleet.own_sources, *_chart_prefixes(fleet.tenants), *fleet.sources]))
 
 
 def _chart_prefixes(workloads: Mapping[str, Workload]) -> list[str]:

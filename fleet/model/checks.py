@@ -130,13 +130,10 @@ def _policies(fleet: Fleet, repository: Repository, source: str) -> Iterator[Pro
 def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:
     named = {str(cluster.get("environment")) for cluster in _entries(raw, "clusters") if isinstance(cluster, Mapping)}
     misspelt = not named.issubset(keys_of(raw, "environments"))
-    for name, environment in fleet.environments.items():
-        path = f"{source}.environments.{name}"
+    for name in fleet.environments:
         if name not in named and not misspelt:
-            yield Problem(path, "no cluster is in it", f"add one: `clusters: {{…: {{environment: {name}}}}}`")
-        if environment.role == "update" and fleet.design == "git":
-            hint = "the first environment that tracks main moves chart versions; remove this one"
-            yield Problem(f"{path}.role", "the git design has no clusters of their own for updates", hint)
+            hint = f"add one: `clusters: {{…: {{environment: {name}}}}}`"
+            yield Problem(f"{source}.environments.{name}", "no cluster is in it", hint)
     if BASE in fleet.environments:
         yield Problem(f"{source}.environments.{BASE}", f"`{BASE}` is the folder that all overlays share", "rename it")
 

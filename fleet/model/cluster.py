@@ -13,7 +13,7 @@ class Environment(Model):
     tracks: Literal["main", "releases"]
     """`main`: every change merged to main. `releases`: only what carries a release tag."""
     role: Literal["fleet", "update"] = "fleet"
-    """`update`: its clusters are thrown away after use and only run image automation."""
+    """`update`: its clusters live for one run, of image automation; the git design leaves them out."""
     auth: Literal["token", "app"] = "token"
     """How Flux and the program sign in to GitHub: with tokens of the bot, or as GitHub Apps."""
 

@@ -59,10 +59,24 @@ class Fleet(Model):
     sources: tuple[SourcePrefix, ...] = ()
     """Address prefixes that tenants may pull from, besides the owner's own and those of the releases."""
 
+    def in_use(self) -> Fleet:
+        """Without clusters that only update, in the git design: the first that tracks main does that there. So one word
+        in fleet.yaml changes the design."""
+        if self.design == "oci":
+            return self
+        left = {name: environment for name, environment in self.environments.items() if name not in self.updating}
+        clusters = {name: cluster for name, cluster in self.clusters.items() if cluster.environment in left}
+        return self.model_copy(update={"environments": left, "clusters": clusters})
+
     @property
     def artifacts(self) -> str:
         """Base of all artifacts, without scheme. OCI repositories are lower case, GitHub owners need not be."""
         return f"{self.registry}/{self.owner.lower()}"
+
+    @property
+    def own_sources(self) -> tuple[str, str]:
+        """Address prefixes of what the owner publishes."""
+        return f"{self.github.url}/{self.owner}/", f"oci://{self.artifacts}/"
 
     @property
     def overlays(self) -> tuple[str, ...]:

@@ -24,13 +24,14 @@ M = TypeVar("M", bound=Model)
 
 
 def parse_fleet(raw: Mapping[str, Any], source: str = "fleet.yaml") -> Fleet:
-    """The checked fleet. Raises ConfigError with every fault; `source` leads each path."""
+    """The checked fleet, with what its design has a use for. Raises ConfigError with every fault; `source` leads each
+    path."""
     fleet, problems = _parse(Fleet, raw, source)
     if fleet is not None:
         problems += check_fleet(fleet, raw, source)
     if problems or fleet is None:
         raise ConfigError(problems)
-    return fleet
+    return fleet.in_use()
 
 
 def parse_stack(raw: Mapping[str, Any], fleet: Fleet | None, name: str) -> Stack:

@@ -18,6 +18,8 @@ def check_stack(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, name: str) -
     source = stack_file(name)
     if stack.environment not in fleet.environments:
         hint = did_you_mean(stack.environment, fleet.environments)
+        if fleet.design == "git":
+            hint += "; the git design leaves those with `role: update` out"
         return [Problem(f"{source}.environment", f"fleet.yaml has no environment `{stack.environment}`", hint)]
     wanted = fleet.clusters_in(stack.environment)
     configured = keys_of(raw, "clusters")

@@ -22,8 +22,8 @@ from sandbox.program.api import Api, Object
 
 REPOSITORY: Final = Path(__file__).parents[2]
 FILES: Final = ("__main__.py", "fleet.yaml", "Pulumi.sandbox.yaml")
-GIT: Final = {"design": "git", "environments": {"update": None}, "clusters": {"update": None}}
-"""Sections of fleet.yaml that make the default fleet one of the git design."""
+GIT: Final = {"design": "git"}
+"""The word in fleet.yaml that makes the default fleet one of the git design."""
 PATIENCE: Final = 600
 """Seconds for one command; a bound against hanging, not an expectation."""
 

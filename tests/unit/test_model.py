@@ -9,8 +9,9 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from fleet.config import catalog
 from fleet.errors import ConfigError
-from fleet.model import Fleet, base, parse_fleet, parse_stack, tenant
+from fleet.model import Fleet, base, parse_fleet, parse_stack, tenant, with_catalog
 from fleet.model.checks import check_fleet
 from fleet.model.flux import CORE, UPDATE, Flux, Sharding
 from tests.rendering import ROOT, Schemas, load_case, make_fleet
@@ -268,3 +269,16 @@ def test_no_field_that_the_operator_requires_may_be_missing(spec: dict[str, Any]
         *(".sharding.shards", ".storage.class", ".storage.size"),
         *(".sync.kind", ".sync.path", ".sync.ref", ".sync.url"),
     }
+
+
+def test_one_word_changes_the_design() -> None:
+    """Of the fleet as it is committed; a cluster that tracks main does what the update cluster did."""
+    raw = yaml.safe_load((ROOT / "fleet.yaml").read_text())
+    resolved, _ = with_catalog(raw | {"design": "git"}, catalog(), "fleet.yaml")
+    oci, git = load_case("default"), parse_fleet(resolved)
+    assert oci.updating == ("update",)
+    assert git.updating == ()
+    assert git.clusters.keys() == oci.clusters.keys() - {"update"}
+    assert git.automates("staging")
+    with pytest.raises(ConfigError, match="leaves those with `role: update` out"):
+        parse_stack({"environment": "update", "clusters": {"update": {"kind": "kind"}}}, git, "update")

@@ -25,7 +25,7 @@ SENSE: Final = {
     *("object-named-like-a-release", "policies-same-name", "repositories-case", "repository-name-git"),
     *("repository-name-too-long",),
     *("config-is-no-object", "delivery-nowhere", "dependency-cycle", "dependency-not-delivered"),
-    *("dependency-unknown", "environment-base", "environment-unknown", "environment-update-in-the-git-design"),
+    *("dependency-unknown", "environment-base", "environment-unknown"),
     *("environment-without-clusters", "environment-without-overlay", "flux-sharding-without-storage"),
     *("flux-sync-provider-in-the-git-design", "flux-too-old", "flux-workload-identity", "names-of-kustomize"),
     *("names-that-are-not-text", "names-too-long", "namespace-claimed-twice", "namespace-of-image-automation"),
