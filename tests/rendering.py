@@ -107,38 +107,43 @@ def check_golden(folder: Path, rendered: Mapping[str, bytes], *, update: bool) -
 
 def find_schemas() -> Schemas:
     """Those of the operator's own CRDs and of Flux's newest ones, from the Go module that the sandbox builds."""
-    command = ["go", "mod", "download", "-json", recipe.OPERATOR]
-    try:
-        run = subprocess.run(command, cwd=recipe.folder(), capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stdout", None) or error
-        pytest.fail(f"the operator's Go module is needed: install Go, run `make up` once while online\n{said}")
-    module = Path(json.loads(run.stdout)["Dir"])
+    module = module_folder(recipe.OPERATOR)
     sources = [module / "config/crd/bases", files.newest_flux(module / "config/data/flux")]
     found = (
         document for folder in sources for file in folder.glob("*.yaml") for document in read_all(file.read_text())
     )
     crds = [document["spec"] for document in found if document and document["kind"] == "CustomResourceDefinition"]
     return {
-        (f"{crd['group']}/{version['name']}", crd["names"]["kind"]): _closed(version["schema"]["openAPIV3Schema"])
+        (f"{crd['group']}/{version['name']}", crd["names"]["kind"]): closed(version["schema"]["openAPIV3Schema"])
         for crd in crds
         for version in crd["versions"]
     }
 
 
-def _closed(schema: Any) -> Any:
+def module_folder(module: str) -> Path:
+    """Where a Go module of the sandbox's parts is unpacked; downloaded first where it is missing."""
+    command = ["go", "mod", "download", "-json", module]
+    try:
+        run = subprocess.run(command, cwd=recipe.folder(), capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stdout", None) or error
+        pytest.fail(f"the Go module `{module}` is needed: install Go, run `make up` once while online\n{said}")
+    return Path(json.loads(run.stdout)["Dir"])
+
+
+def closed(schema: Any) -> Any:
     """The schema as the API server applies it with strict field validation: it refuses keys it does not know."""
     if isinstance(schema, list):
-        return [_closed(entry) for entry in schema]
+        return [closed(entry) for entry in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {
-        key: {name: _closed(entry) for name, entry in value.items()} if key == "properties" else _closed(value)
+    made = {
+        key: {name: closed(entry) for name, entry in value.items()} if key == "properties" else closed(value)
         for key, value in schema.items()
     }
-    if "properties" in closed and not closed.get("x-kubernetes-preserve-unknown-fields"):
-        closed.setdefault("additionalProperties", False)
-    return closed
+    if "properties" in made and not made.get("x-kubernetes-preserve-unknown-fields"):
+        made.setdefault("additionalProperties", False)
+    return made
 
 
 def validate(schemas: Schemas, manifest: Mapping[str, Any]) -> None:

@@ -66,13 +66,15 @@ class _Query:
     def __init__(self, github: GitHubDouble) -> None:
         self._github = github
 
-    def repository(self, _: Any, owner: str, name: str, **__: Any) -> dict[str, Any]:
+    def repository(self, _: Any, owner: str, name: str, followRenames: bool = True) -> dict[str, Any]:  # noqa: N803
+        """An argument of GitHub's name."""
+        moved = f"{owner}/{name}".lower() in self._github.organization.moved
         try:
-            repository = self._github.repository(owner, name)
-            return {**graphql_organization.fields(self._github, repository), **_repository(repository)}
+            repository = self._github.repository(owner, name if followRenames or not moved else "")
         except Refusal as refusal:
             told = f"Could not resolve to a Repository with the name '{owner}/{name}'."
             raise Typed(told, "NOT_FOUND") from refusal
+        return {**graphql_organization.fields(self._github, repository), **_repository(repository)}
 
     def update_refs(self, _: Any, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002 GitHub's name
         """All or none; each ref only from where it is said to be."""

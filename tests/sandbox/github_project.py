@@ -95,7 +95,7 @@ class Project:
             "PULUMI_BACKEND_URL": f"file://{self.root / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PYTHONPATH": os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": str(REPOSITORY),
         }
         chosen = () if arguments[:2] == ("stack", "init") else ("--stack", STACK)
         command = [shutil.which("pulumi") or "pulumi", *arguments, *chosen, "--non-interactive"]

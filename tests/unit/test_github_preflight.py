@@ -135,6 +135,13 @@ def test_a_repository_of_others_is_read_as_it_is(github: GitHubDouble) -> None:
     )
 
 
+def test_a_repository_that_was_renamed_is_not_there_any_more(github: GitHubDouble) -> None:
+    """GitHub leads from the old name to the new one, and what is found there is not ours to take."""
+    github.create("Acme-Corp", "elsewhere", auto_init=True)
+    github.organization.moved["acme-corp/infra"] = "acme-corp/elsewhere"
+    assert ask(question(github)).inventory.repositories == {}
+
+
 def test_an_empty_repository_has_no_branch(github: GitHubDouble) -> None:
     github.create("Acme-Corp", "infra")
     live = ask(question(github)).inventory.repositories["infra"]
@@ -218,6 +225,15 @@ def test_a_token_that_github_does_not_take_is_named(github: GitHubDouble, wrong:
     (problem,) = raised.value.problems
     assert (problem.path, problem.message) == (f"`{wrong}`", "GitHub does not accept it: Bad credentials")
     assert "bad" not in str(raised.value).replace("Bad", "")
+
+
+def test_a_refusal_of_the_organisation_is_told(github: GitHubDouble) -> None:
+    """As single sign-on gives it to a token that is not authorised; only what does not exist is no fault yet."""
+    github.faults.append(
+        Fault(calls="orgs", status=403, message="Resource protected by organization SAML enforcement.")
+    )
+    with pytest.raises(GitHubError, match="GitHub forbids it: Resource protected by organization SAML"):
+        ask(question(github))
 
 
 def test_both_tokens_are_told_at_once(github: GitHubDouble) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -18,7 +19,7 @@ from fleet.manifests.runtime import runtime_info, substituted
 from fleet.model import Component, Fleet, Tenant, Workload, repositories_of
 from fleet.ownership import Verdict, judge
 from sandbox.build import Parts
-from tests import oracle
+from tests import conformity, oracle
 from tests.rendering import (
     CLUSTERS,
     GOLDEN,
@@ -91,6 +92,14 @@ def test_no_placeholder_is_left_and_every_custom_resource_fits_its_schema(
             if "." in manifest["apiVersion"] and "k8s.io" not in manifest["apiVersion"]:
                 validate(schemas, manifest)
             assert judge(manifest["metadata"]["labels"]) == Verdict("adopted", f"ResourceSet/{name}")
+
+
+@each_cluster
+def test_kubeconform_finds_no_fault_in_what_the_operator_makes(
+    case: str, cluster: str, parts: Parts, schemas: Schemas, tmp_path: Path
+) -> None:
+    """Namespaces, accounts, bindings, quotas and policies among it: every kind is known."""
+    assert conformity.check(parts, schemas, Objects(parts, case, cluster).all, tmp_path) == set()
 
 
 @each_delivery

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,15 +12,20 @@ import yaml
 from fleet.model import Fleet, repositories_of
 from fleet.model.catalog import merge
 from sandbox.build import Parts
-from tests import oracle
-from tests.rendering import CASES, Schemas, delivering, folder_of, load_case, read_all, trees_of
+from tests import conformity, oracle
+from tests.rendering import CASES, Schemas, delivering, folder_of, load_case, objects_of, read_all, trees_of
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module", params=CASES)
-def fleet(request: pytest.FixtureRequest) -> Fleet:
-    return load_case(request.param)
+def case(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fleet(case: str) -> Fleet:
+    return load_case(case)
 
 
 @pytest.fixture(scope="module")
@@ -123,18 +127,38 @@ def test_the_update_folder_becomes_a_policy_for_each_release(fleet: Fleet, built
 IMAGE_KINDS: Final = ("ImageRepository", "ImagePolicy")
 
 
+FOREIGN: Final = {
+    "default": {"ClusterIssuer", "PodMonitor", "ServiceMonitor"},
+    "complete": {"ClusterIssuer", "PodMonitor", "ServiceMonitor"},
+    "git": {"PodMonitor", "ServiceMonitor"},
+}
+"""Kinds that the charts bring; tests/unit/test_catalog.py holds what we write of them."""
+
+
 def test_kubeconform_finds_no_fault_in_what_the_overlays_build(
-    built: Mapping[str, list[Any]], schemas: Schemas, parts: Parts, tmp_path: Path
+    case: str, built: Mapping[str, list[Any]], schemas: Schemas, parts: Parts, tmp_path: Path
 ) -> None:
-    """Only custom resources of Flux and its operator: the schemas of other kinds are not at hand."""
-    location = tmp_path / "schemas"
-    for (version, kind), schema in schemas.items():
-        file = location / version.replace("/", "_") / f"{kind.lower()}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(schema))
-    objects = [o for found in built.values() for o in found if (o["apiVersion"], o["kind"]) in schemas]
-    assert objects
-    template = f"{location}/{{{{ .Group }}}}_{{{{ .ResourceAPIVersion }}}}/{{{{ .ResourceKind }}}}.json"
-    flags = ("-strict", "-output", "json", "-summary", "-schema-location", template, "-")
-    told = json.loads(oracle.run(parts.kubeconform, *flags, given=yaml.safe_dump_all(objects).encode()))
-    assert told["summary"] == {"valid": len(objects), "invalid": 0, "errors": 0, "skipped": 0}
+    objects = (o for found in built.values() for o in found)
+    assert conformity.check(parts, schemas, objects, tmp_path) == FOREIGN[case]
+
+
+def test_kubeconform_finds_no_fault_in_files_that_flux_applies_as_they_are(
+    case: str, fleet: Fleet, schemas: Schemas, parts: Parts, tmp_path: Path
+) -> None:
+    plain = [o for path, o in objects_of(fleet) if path.startswith(("fleet/clusters", "fleet/tenants"))]
+    assert {o["kind"] for o in plain} >= {"FluxInstance", "ResourceSet", "Kustomization"}
+    assert conformity.check(parts, schemas, plain, tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}, "spec": {"finalizer": []}},
+        {"apiVersion": "networking.k8s.io/v1", "kind": "IngressClass", "metadata": {"name": "x"}, "spec": {"x": 1}},
+        {"apiVersion": "fluxcd.controlplane.io/v1", "kind": "ResourceSet", "metadata": {"name": "x"}, "sepc": {}},
+    ],
+)
+def test_kubeconform_finds_a_fault(fault: Any, schemas: Schemas, parts: Parts, tmp_path: Path) -> None:
+    """In kinds of Kubernetes and of the operator, keys that nobody knows."""
+    with pytest.raises(AssertionError):
+        conformity.check(parts, schemas, [fault], tmp_path)
