@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("seed", help="bring a repository's content up to date on GitHub; `up` calls it")
     verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
     verb.add_argument("--repository", required=True, help="name of the repository")
+    verb.add_argument("--check", action="store_true", help="only say what would be done")
     verb.set_defaults(run=seed.seed)
     verb = verbs.add_parser("render", help="write the trees of all repositories, offline")
     verb.add_argument("folder", type=Path, help="where to; made when it does not exist")

@@ -32,7 +32,8 @@ def seed(options: Namespace) -> int:
         fleet, stack = config.read_files(options.root, options.stack)
     except ConfigError as error:
         raise FleetError([*error.problems, *problems]) from error
-    rendered = trees(config.with_stack(fleet, stack))
+    fleet = config.with_stack(fleet, stack)
+    rendered = trees(fleet)
     if options.repository not in rendered:
         hint = did_you_mean(options.repository, rendered)
         problems.append(Problem(config.FLEET_FILE, f"names no repository `{options.repository}`", hint))

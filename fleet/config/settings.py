@@ -7,6 +7,7 @@ environment or `pulumi.Config`. Secrets stay Outputs: they are named here and op
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -84,6 +85,11 @@ class _Checked:
     secrets: tuple[str, ...]
     kubeconfigs: Mapping[str, str]
     """Text of the kubeconfig files, by cluster."""
+
+
+def process_environment() -> Mapping[str, str]:
+    """For what a provider would take from it instead of the configuration."""
+    return os.environ
 
 
 def load(root: Path) -> Settings:

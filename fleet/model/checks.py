@@ -17,7 +17,7 @@ from fleet.errors import Problem, did_you_mean
 from fleet.model.faults import problems_of
 from fleet.model.fleet import Fleet
 from fleet.model.flux import CORE, Flux
-from fleet.model.repository import BOTS, Repository, repositories_of
+from fleet.model.repository import BOT_ENVIRONMENT, BOTS, Repository, repositories_of
 from fleet.model.tenant import Component, Tenant, Workload
 from fleet.model.variables import reserved_variables
 
@@ -84,6 +84,10 @@ def _own_repositories(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iter
         if tenant.source and tenant.source.lower() in delivery | {fleet.repositories.apps.lower()}:
             message = f"`{tenant.source}` is a repository that Flux delivers from"
             yield Problem(f"{path}.source", message, "keep code and delivery apart; choose another name")
+    for name in fleet.github.collaborators:
+        if name not in (known := repositories_of(fleet)):
+            hint = did_you_mean(name, known)
+            yield Problem(f"{source}.github.collaborators.{name}", f"the fleet has no repository `{name}`", hint)
     delivering = {fleet.repository_of(tenant) for tenant in fleet.tenants.values()} | {fleet.repositories.apps}
     code = {tenant.source for tenant in fleet.tenants.values() if tenant.source}
     for one, two in (*combinations(sorted(delivering), 2), *combinations(sorted(code), 2)):
@@ -134,6 +138,9 @@ def _environments(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator
         if name not in named and not misspelt:
             hint = f"add one: `clusters: {{…: {{environment: {name}}}}}`"
             yield Problem(f"{source}.environments.{name}", "no cluster is in it", hint)
+    if BOT_ENVIRONMENT in fleet.environments:
+        message = "is the GitHub environment of the bot's credential"
+        yield Problem(f"{source}.environments.{BOT_ENVIRONMENT}", message, "rename it")
     if BASE in fleet.environments:
         yield Problem(f"{source}.environments.{BASE}", f"`{BASE}` is the folder that all overlays share", "rename it")
 

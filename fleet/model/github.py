@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fleet.model.base import GitHubOwner, Model
+from fleet.model.base import GitHubOwner, Model, RepositoryName
 
 Approvals = Annotated[int, Field(ge=0, le=6)]
 """Approving reviews of a pull request; GitHub allows at most six."""
@@ -19,6 +19,10 @@ class Reviews(Model):
     """For a merge that reaches only environments which track main."""
     production: Approvals = 2
     """For a merge that reaches every environment, or those which track releases."""
+
+
+Permission = Literal["pull", "triage", "push", "maintain", "admin"]
+"""What somebody may do in a repository, in GitHub's words."""
 
 
 class GitHub(Model):
@@ -35,6 +39,8 @@ class GitHub(Model):
     """`rulesets`, or `classic` branch protection."""
     reviews: Reviews = Reviews()
     """Approvals that a pull request needs."""
+    collaborators: dict[RepositoryName, dict[GitHubOwner, Permission]] = {}
+    """People who are in no team, by repository and login; others' access is left alone."""
     archive_on_destroy: bool = True
     """Archive the repositories when the stack is destroyed, instead of leaving them as they are."""
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from fleet.model.github import Permission
+
 if TYPE_CHECKING:
     from fleet.model.fleet import Fleet
     from fleet.model.tenant import Tenant
@@ -23,8 +25,6 @@ BOTS = "flux-bots"
 """GitHub team of the bot's account."""
 BOT_ENVIRONMENT = "bot"
 """GitHub environment that holds the bot's write token; only workflows on main may use it."""
-
-Permission = Literal["pull", "push", "maintain", "admin"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,7 @@ class Stack(Model):
     github_apps: dict[Use, AppInstallation] = {}
     """GitHub Apps by use, in an environment with `auth: app`; the private key of each is the secret `<use>AppKey`."""
     git_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?$")] | None = None
-    """Address that replaces `github.url` of fleet.yaml in this stack, e.g. a mirror."""
+    """Address that replaces `github.url` of fleet.yaml in this stack, for Git and for GitHub's API."""
     registry: RegistryBase | None = None
     """Registry that replaces the one of fleet.yaml in this stack, e.g. a mirror."""
     manifests_artifact: OciUrl | None = None

@@ -115,6 +115,13 @@ def test_what_the_teams_may_do(stack: GitHubStack) -> None:
     assert all(given["teamId"].isdigit() for given in made.values())
 
 
+def test_people_in_no_team_get_in_where_they_are_named(stack: GitHubStack) -> None:
+    stack.file = fleet_file(github={"stack": STACK, "collaborators": {"apps": {"Hopper": "triage"}}})
+    run = stack.run()
+    given = {name: asked.inputs for name, asked in run.kinds("RepositoryCollaborator").items()}
+    assert given == {"apps-person-hopper": {"repository": "apps", "username": "hopper", "permission": "triage"}}
+
+
 # --- protection ------------------------------------------------------------------------------------------------------
 def pull_request(reviews: int, *methods: str, owners: bool = True) -> dict[str, Any]:
     return {

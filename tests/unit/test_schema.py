@@ -27,6 +27,7 @@ SENSE: Final = {
     *("config-is-no-object", "delivery-nowhere", "dependency-cycle", "dependency-not-delivered"),
     *("dependency-unknown", "environment-base", "environment-unknown"),
     *("environment-without-clusters", "environment-without-overlay", "flux-sharding-without-storage"),
+    "github-and-bot",
     *("flux-sync-provider-in-the-git-design", "flux-too-old", "flux-workload-identity", "names-of-kustomize"),
     *("names-that-are-not-text", "names-too-long", "namespace-claimed-twice", "namespace-of-image-automation"),
     *("namespace-reserved", "repositories-one-namespace", "repositories-same-name", "repository-of-the-platform"),

@@ -1,4 +1,4 @@
-"""Which team may do what in a repository; access of other teams and people is left alone."""
+"""Who may do what in a repository: teams, and people in none; the access of others is left alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def make(site: Site, made: github.Repository, depends_on: Sequence[pulumi.Resour
     """Nobody gets in before `depends_on`."""
     import pulumi_github as github
 
-    return [
+    teams = [
         github.TeamRepository(
             site.scope.resource_name(f"team-{name}"),
             team_id=site.teams[name].id,
@@ -28,3 +28,14 @@ def make(site: Site, made: github.Repository, depends_on: Sequence[pulumi.Resour
         )
         for name, permission in site.repository.access.items()
     ]
+    people = [
+        github.RepositoryCollaborator(
+            site.scope.resource_name(f"person-{login.lower()}"),
+            repository=made.name,
+            username=login.lower(),  # as GitHub tells it; another case would differ on every run
+            permission=permission,
+            opts=attached(site.scope, made, depends_on=depends_on),
+        )
+        for login, permission in site.settings.fleet.github.collaborators.get(site.repository.name, {}).items()
+    ]
+    return [*teams, *people]

@@ -6,14 +6,13 @@ A fault stops every run. Where GitHub does not answer, `up` stops too, and a pre
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import pulumi
 
-from fleet.config import Settings
+from fleet.config import Settings, process_environment
 from fleet.errors import Problem
 from fleet.github import preflight, requirements
 from fleet.github.connection import APP, TOKEN, Auth, Token, api_of, read_auth
@@ -46,7 +45,7 @@ class Observation:
 async def observe(settings: Settings) -> Observation:
     """Raises PreflightError with every fault."""
     fleet, admin = settings.fleet, credential(settings, "github")
-    if problems := list(requirements.obstacles(fleet, settings.stack, os.environ)):
+    if problems := list(requirements.obstacles(fleet, settings.stack, process_environment())):
         raise PreflightError(problems)
     held = await _held()
     question = await _question(settings, held)
