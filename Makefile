@@ -30,11 +30,11 @@ down: $(STAMP) ## Stop what `up` started
 	@$(call fleet,down)
 
 ##@ Develop
-test: $(STAMP) ## Run all tests: unit, sandbox, engine; choose with ARGS='-k words'
+test: $(STAMP) ## Run all tests: unit, github, sandbox, engine; choose with ARGS='-k words'
 	@$(PY) -m pytest $(ARGS)
 
-unit: $(STAMP) ## Run the tests that need no part of the sandbox, on all processors
-	@$(PY) -m pytest -n auto --dist loadfile -m 'not sandbox and not engine' $(ARGS)
+unit: $(STAMP) ## Run the tests that need no server and no part of the sandbox, on all processors
+	@$(PY) -m pytest -n auto --dist loadfile -m 'not github and not sandbox and not engine' $(ARGS)
 
 SOURCES = $(wildcard __main__.py fleet sandbox bench tests scripts)
 check: $(STAMP) ## Check style, types and import contracts

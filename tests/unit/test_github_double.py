@@ -21,6 +21,8 @@ from tests.github_double.git import ZERO, Item
 from tests.github_double.repository import Repository
 from tests.github_double.seeder import Seeder
 
+pytestmark = pytest.mark.github
+
 DOCUMENTS = [queries.LOOK, queries.REPLACE, queries.contents([ZERO])]
 REPO = "/repos/acme/fleet"
 

@@ -9,6 +9,8 @@ import pytest
 from tests.github_stack import GITHUB, STACK, GitHubStack, Run, fleet_file, git_file, short
 from tests.reader import Reader
 
+pytestmark = pytest.mark.github
+
 
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: Reader) -> GitHubStack:

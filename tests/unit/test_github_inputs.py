@@ -16,6 +16,8 @@ from sandbox.program.registration import UNKNOWN, Secret
 from tests.github_stack import APPS, GOOD, STACK, GitHubStack, Run, fleet_file, git_file, value_of
 from tests.reader import Reader
 
+pytestmark = pytest.mark.github
+
 BOTH_APP = {"staging": {"tracks": "main", "auth": "app"}, "production": {"tracks": "releases", "auth": "app"}}
 
 

@@ -22,6 +22,8 @@ from tests.github_double import App as DoubleApp
 from tests.github_double.organization import Environment
 from tests.github_stack import live_repository
 
+pytestmark = pytest.mark.github
+
 NAMES = Names(repositories=("fleet", "infra"), teams=("platform", "web"), people=("acme-bot", "nobody"))
 
 

@@ -17,6 +17,8 @@ from sandbox.program.registration import Secret, reveal
 from tests.github_stack import GOOD, STACK, GitHubStack, fleet_file, git_file, value_of
 from tests.reader import Reader
 
+pytestmark = pytest.mark.github
+
 APPS = {"staging": {"tracks": "main", "auth": "app"}, "production": {"tracks": "releases", "auth": "app"}}
 CASES = {
     "oci": fleet_file(),

@@ -17,6 +17,8 @@ from sandbox.program.registration import UNKNOWN, Secret
 from tests.github_stack import GOOD, STACK, GitHubStack, Run, fleet_file, git_file, live_repository
 from tests.reader import Reader
 
+pytestmark = pytest.mark.github
+
 EVERYTHING = live_repository(
     topics=frozenset({"ours", "gitops"}),
     branches=frozenset({"main", "production"}),

@@ -14,6 +14,8 @@ from tests.github_double.git import Item, Person
 from tests.github_double.repository import Repository
 from tests.github_double.seeder import FILES, NEXT, Seeder
 
+pytestmark = pytest.mark.github
+
 LOOK = "POST /graphql"
 REPO = "/repos/acme/fleet"
 

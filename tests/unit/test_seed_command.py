@@ -23,6 +23,8 @@ from fleet.manifests.trees import trees
 from tests.checkout import REPOSITORY
 from tests.github_double import TOKEN, Fault, GitHubDouble, serve
 
+pytestmark = pytest.mark.github
+
 KEY = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"
 APP = {"GITHUB_APP_ID": "7", "GITHUB_APP_INSTALLATION_ID": "8", "GITHUB_APP_PRIVATE_KEY": KEY}
 

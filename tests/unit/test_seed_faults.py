@@ -19,6 +19,8 @@ from tests.github_double import App as InstalledApp
 from tests.github_double.faults import primary_limit, secondary_limit
 from tests.github_double.seeder import FILES, NEXT, Seeder
 
+pytestmark = pytest.mark.github
+
 FOREVER = 10_000
 NEWER = NEXT | {"clusters/edge.yaml": b"b: 2\n"}
 
