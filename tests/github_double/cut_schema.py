@@ -9,12 +9,12 @@ may be null are GitHub's; only fields that nobody asks for are left out.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from graphql import (
     FieldNode,
@@ -30,6 +30,7 @@ from graphql import (
     get_named_type,
     is_specified_scalar_type,
     parse,
+    print_ast,
     print_type,
     validate,
     visit,
@@ -57,7 +58,19 @@ def cut(schema: GraphQLSchema, documents: Iterable[str]) -> str:
         if isinstance(kind, (GraphQLObjectType, GraphQLInterfaceType)):
             wanted = kept[kind.name].union(*(kept[interface.name] for interface in kind.interfaces))
             kind.fields = {name: field for name, field in kind.fields.items() if name in wanted}
-    return re.sub(r" +$", "", "\n\n".join(map(print_type, kinds)), flags=re.MULTILINE) + "\n"
+    return without_prose("\n\n".join(map(print_type, kinds)))
+
+
+def without_prose(text: str) -> str:
+    """The schema's facts; its descriptions are GitHub's text."""
+    return print_ast(visit(parse(text, no_location=True), _Silence())) + "\n"
+
+
+class _Silence(Visitor):
+    """Takes the description of every definition."""
+
+    def leave(self, node: Any, *_: object) -> Any:
+        return replace(node, description=None) if getattr(node, "description", None) else None
 
 
 class _Asked(Visitor):
