@@ -6,6 +6,7 @@ SHELL := bash
 
 PYTHON ?= python3
 STACK ?= sandbox
+DIR ?= out
 ARGS ?=
 
 VENV := .venv
@@ -28,6 +29,12 @@ status: $(STAMP) ## Show what runs and whether it is Ready
 
 down: $(STAMP) ## Stop what `up` started
 	@$(call fleet,down)
+
+tokens: $(STAMP) ## List the credentials of a stack with their least permissions: STACK=staging
+	@$(PY) -m fleet tokens --stack '$(STACK)'
+
+render: $(STAMP) ## Write all repositories, offline: DIR=out
+	@$(PY) -m fleet render '$(DIR)'
 
 ##@ Develop
 test: $(STAMP) ## Run all tests: unit, github, sandbox, engine; choose with ARGS='-k words'
@@ -68,7 +75,7 @@ help: ## List the commands
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up status down test unit check fmt bench lock clean help
+.PHONY: up status down tokens render test unit check fmt bench lock clean help
 
 # The environment: made anew when a lock file has changed, its interpreter is gone, or a first try was interrupted.
 $(STAMP): $(LOCKS) scripts/install.py $(PY)
