@@ -67,10 +67,10 @@ def automation_resource_set(fleet: Fleet) -> Manifest:
 
 
 def _policies() -> Manifest:
-    """Its objects go with their namespace. Deleting them first would hang where their kinds have just gone, when the
-    image controllers are taken away."""
+    """Its objects go with their namespace. Waiting for them, or deleting them first, would hang where their kinds have
+    just gone, when the image controllers are taken away."""
     manifest = tenant_kustomization(NAMESPACE, NAMESPACE, ("GitRepository", NAMESPACE), f"./{FOLDER}")
-    manifest["spec"]["deletionPolicy"] = "Orphan"
+    manifest["spec"] |= {"wait": False, "deletionPolicy": "Orphan"}
     return manifest
 
 
