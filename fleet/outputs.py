@@ -15,7 +15,7 @@ def describe(settings: Settings, made: Deployment) -> dict[str, Any]:
     return {
         "environment": settings.stack.environment,
         "design": fleet.design,
-        "delivers_from": f"oci://{fleet.artifacts}" if fleet.design == "oci" else f"{fleet.github.url}/{fleet.owner}",
+        "delivers_from": f"oci://{fleet.artifacts}" if fleet.design == "oci" else fleet.home,
         "clusters": {name: _cluster(settings, name, cluster) for name, cluster in made.clusters.items()},
         "tenants": {name: _tenant(settings, name) for name in _tenants(settings)},
         "kubeconfigs": {name: cluster.kubeconfig for name, cluster in made.clusters.items()},
@@ -43,24 +43,20 @@ def _tenants(settings: Settings) -> list[str]:
 def _tenant(settings: Settings, name: str) -> dict[str, str]:
     fleet = settings.fleet
     tenant = fleet.tenants[name]
-    repository = f"{fleet.github.url}/{fleet.owner}/{fleet.repository_of(tenant)}"
+    repository = f"{fleet.home}/{fleet.repository_of(tenant)}"
     return {"team": tenant.team, "namespace": name, "repository": repository, "folder": f"components/{name}"}
 
 
 def _onboarding(settings: Settings) -> str:
     """What a new member of a tenant's team needs to know, in a few lines."""
     environment = settings.stack.environment
+    tenants = {name: _tenant(settings, name) for name in _tenants(settings)}
     lines = [
         f"{environment} runs on: {', '.join(settings.stack.clusters)}",
         f"{_promotion(settings)} brings a change of a tenant's folder here.",
-        *(f"{name}: team {_tenant(settings, name)['team']}, {_place(settings, name)}" for name in _tenants(settings)),
+        *(f"{name}: team {t['team']}, {t['repository']}, folder {t['folder']}" for name, t in tenants.items()),
     ]
     return "\n".join(lines)
-
-
-def _place(settings: Settings, name: str) -> str:
-    tenant = _tenant(settings, name)
-    return f"{tenant['repository']}, folder {tenant['folder']}"
 
 
 def _promotion(settings: Settings) -> str:

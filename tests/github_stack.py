@@ -19,8 +19,7 @@ import yaml
 from fleet import config, names
 from fleet.github import preflight
 from fleet.github.inventory import Inventory, LiveRepository, LiveTeam
-from fleet.model import Fleet, credentials_of
-from fleet.resources import github
+from fleet.model import Fleet, credentials_of, repositories_of
 from fleet.resources.github import observation
 from sandbox.program import seam
 from sandbox.program.registration import Answer, Registration
@@ -207,8 +206,7 @@ class GitHubStack:
 
     def seed_with(self, files: Mapping[str, bytes]) -> None:
         """Let these be the content of every repository."""
-        for module in (github, observation):
-            self._patch.setattr(module, "tree", lambda fleet, repository: dict(files))
+        self._patch.setattr(observation, "trees", lambda fleet: {name: dict(files) for name in repositories_of(fleet)})
 
     @property
     def fleet(self) -> Fleet:

@@ -27,16 +27,16 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(prog="python -m fleet", description="Commands of the fleet.")
     parser.set_defaults(root=Path.cwd())
+    of_a_stack = argparse.ArgumentParser(add_help=False)
+    of_a_stack.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     for name, text in (("up", "make the stack as declared"), ("status", "show its outputs"), ("down", "remove it")):
-        verb = verbs.add_parser(name, help=f"{text}, with the Pulumi CLI")
-        verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
+        verb = verbs.add_parser(name, parents=[of_a_stack], help=f"{text}, with the Pulumi CLI")
         verb.set_defaults(run=getattr(pulumi, name))
-    verb = verbs.add_parser("tokens", help="list the credentials that a stack needs, with their least permissions")
-    verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
-    verb.set_defaults(run=tokens.tokens)
-    verb = verbs.add_parser("seed", help="bring a repository's content up to date on GitHub; `up` calls it")
-    verb.add_argument("--stack", required=True, help="name of the stack: Pulumi.<stack>.yaml")
+    text = "list the credentials that a stack needs, with their least permissions"
+    verbs.add_parser("tokens", parents=[of_a_stack], help=text).set_defaults(run=tokens.tokens)
+    text = "bring a repository's content up to date on GitHub; `up` calls it"
+    verb = verbs.add_parser("seed", parents=[of_a_stack], help=text)
     verb.add_argument("--repository", required=True, help="name of the repository")
     verb.add_argument("--check", action="store_true", help="only say what would be done")
     verb.set_defaults(run=seed.seed)

@@ -7,7 +7,6 @@ JSON on stdout; everything for people goes to stderr. The credential comes from 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
@@ -16,7 +15,8 @@ from fleet import config
 from fleet.errors import ConfigError, FleetError, Problem, did_you_mean
 from fleet.github import Auth, Outcome, Repository, api_of, connect, plan, read_auth
 from fleet.github import seed as bring
-from fleet.manifests.trees import trees
+from fleet.manifests.trees import tree
+from fleet.model import repositories_of
 
 
 def seed(options: Namespace) -> int:
@@ -25,7 +25,7 @@ def seed(options: Namespace) -> int:
     problems: list[Problem] = []
     auth: Auth | None = None
     try:
-        auth = read_auth(os.environ)
+        auth = read_auth(config.process_environment())
     except FleetError as error:
         problems += error.problems
     try:
@@ -33,13 +33,14 @@ def seed(options: Namespace) -> int:
     except ConfigError as error:
         raise FleetError([*error.problems, *problems]) from error
     fleet = config.with_stack(fleet, stack)
-    rendered = trees(fleet)
-    if options.repository not in rendered:
-        hint = did_you_mean(options.repository, rendered)
+    repositories = repositories_of(fleet)
+    if options.repository not in repositories:
+        hint = did_you_mean(options.repository, repositories)
         problems.append(Problem(config.FLEET_FILE, f"names no repository `{options.repository}`", hint))
     if problems or auth is None:
         raise FleetError(problems)
-    outcome = _bring(auth, api_of(fleet.github.url), fleet.owner, options, rendered[options.repository])
+    rendered = tree(fleet, repositories[options.repository])
+    outcome = _bring(auth, api_of(fleet.github.url), fleet.owner, options, rendered)
     return _report(f"{fleet.owner}/{options.repository}", outcome)
 
 

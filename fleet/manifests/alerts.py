@@ -57,8 +57,8 @@ def alerts(fleet: Fleet, namespace: str, repository: str, secret: str) -> list[M
     """Providers and Alerts of a namespace; commit statuses go to `repository`, with the token in `secret`."""
     found = []
     if fleet.reports_commits:
-        address = f"{fleet.github.url}/{fleet.owner}/{repository}"
-        found += _told(STATUS, namespace, {"type": "github", "address": address, "secretRef": {"name": secret}})
+        provider = {"type": "github", "address": f"{fleet.home}/{repository}", "secretRef": {"name": secret}}
+        found += _told(STATUS, namespace, provider)
     if chat := fleet.alerts.chat:
         spec = {"type": chat.type, "channel": chat.channel, "secretRef": {"name": names.ALERTS_SECRET}}
         found += _told(CHAT, namespace, spec, severity=fleet.alerts.severity, kinds=_kinds(fleet))

@@ -74,10 +74,6 @@ def _policies() -> Manifest:
     return manifest
 
 
-def policy_name(workload: str, release: str) -> str:
-    return f"{workload}-{release}"
-
-
 def policy(name: str, release: Release) -> tuple[Manifest, Manifest]:
     """What lists a chart's versions, and what chooses one; a range leaves pre-releases out unless it names one."""
     image = release.chart.removeprefix("oci://")

@@ -58,7 +58,9 @@ def tenant_resource_sets(fleet: Fleet) -> dict[str, Manifest]:
 
 
 def resource_sets_of(fleet: Fleet, cluster: str) -> dict[str, Manifest]:
-    """Those that a cluster runs."""
+    """Those that a cluster runs; one that only updates runs none of them."""
+    if fleet.environment_of(cluster).role == "update":
+        return {}
     foreign = _foreign(fleet, cluster)
     return {name: manifest for name, manifest in tenant_resource_sets(fleet).items() if name not in foreign}
 

@@ -17,7 +17,7 @@ from fleet.errors import Problem, did_you_mean
 from fleet.model.faults import problems_of
 from fleet.model.fleet import Fleet
 from fleet.model.flux import CORE, Flux
-from fleet.model.repository import BOT_ENVIRONMENT, BOTS, Repository, repositories_of
+from fleet.model.repository import BOT_ENVIRONMENT, BOTS, Repository, policy_name, repositories_of
 from fleet.model.tenant import Component, Tenant, Workload
 from fleet.model.variables import reserved_variables
 
@@ -123,7 +123,7 @@ def _policies(fleet: Fleet, repository: Repository, source: str) -> Iterator[Pro
     for name in repository.workloads:
         releases = section[name].releases if name in section else {}
         for release in (release for release, spec in releases.items() if not spec.is_local):
-            policy, place = f"{name}-{release}", f"{name}.releases.{release}"
+            policy, place = policy_name(name, release), f"{name}.releases.{release}"
             if policy in taken:
                 message = f"image automation cannot tell it from `{taken[policy]}`: both are `{policy}`"
                 kind = "components" if repository.role == "infra" else "tenants"

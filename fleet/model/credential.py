@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fleet import names
 from fleet.model.github import Use
-from fleet.model.repository import Repository, repositories_of
+from fleet.model.repository import repositories_of
 
 if TYPE_CHECKING:
     from fleet.model.fleet import Fleet
@@ -150,7 +150,4 @@ def _reading(fleet: Fleet) -> dict[str, Access]:
 
 
 def _named(fleet: Fleet, *roles: str) -> tuple[str, ...]:
-    def fits(repository: Repository) -> bool:
-        return repository.role in roles
-
-    return tuple(repository.name for repository in repositories_of(fleet).values() if fits(repository))
+    return tuple(name for name, repository in repositories_of(fleet).items() if repository.role in roles)

@@ -74,9 +74,14 @@ class Fleet(Model):
         return f"{self.registry}/{self.owner.lower()}"
 
     @property
+    def home(self) -> str:
+        """Address of the organisation on GitHub, below which its repositories are."""
+        return f"{self.github.url}/{self.owner}"
+
+    @property
     def own_sources(self) -> tuple[str, str]:
         """Address prefixes of what the owner publishes."""
-        return f"{self.github.url}/{self.owner}/", f"oci://{self.artifacts}/"
+        return f"{self.home}/", f"oci://{self.artifacts}/"
 
     @property
     def overlays(self) -> tuple[str, ...]:
@@ -112,7 +117,7 @@ class Fleet(Model):
 
     def repository_url(self, repository: str) -> str:
         """Address that Git clones from."""
-        return f"{self.github.url}/{self.owner}/{repository}.git"
+        return f"{self.home}/{repository}.git"
 
     def repository_of(self, tenant: Tenant) -> str:
         return tenant.repository or self.repositories.apps

@@ -71,6 +71,11 @@ class Repository:
         return f"{self.name.lower().replace('_', '-').replace('.', '-')}-update"
 
 
+def policy_name(workload: str, release: str) -> str:
+    """Of the ImagePolicy of a release; all that lie in one repository share a namespace."""
+    return f"{workload}-{release}"
+
+
 def repositories_of(fleet: Fleet) -> dict[str, Repository]:
     """All repositories by name: fleet, infra, apps, then the tenants' own and their sources as the file has them."""
     own: dict[str, list[str]] = {fleet.repositories.apps: []}

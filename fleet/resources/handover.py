@@ -25,8 +25,6 @@ def resource_sets(
     scope: Scope, fleet: Fleet, verdicts: Verdicts, depends_on: Sequence[pulumi.Resource]
 ) -> list[pulumi.Resource]:
     """The ResourceSets with the cluster's variables filled in, as Flux will fill them in."""
-    if fleet.environment_of(scope.cluster).role == "update":
-        return []
     variables = runtime_info(fleet, scope.cluster)
     return [
         _apply(scope, substituted(manifest, variables), verdicts.resource_set(name), depends_on)

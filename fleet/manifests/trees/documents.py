@@ -14,9 +14,9 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 from fleet import names
-from fleet.manifests.automation import FOLDER, PROPOSED, policy_name
+from fleet.manifests.automation import FOLDER, PROPOSED
 from fleet.model import Credential, Fleet, Repository, credentials_of, repositories_of
-from fleet.model.repository import BOT_ENVIRONMENT, BOTS, CHECK, MAIN, PRODUCTION
+from fleet.model.repository import BOT_ENVIRONMENT, BOTS, CHECK, MAIN, PRODUCTION, policy_name
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fleet.manifests.automation import FOLDER, policy, policy_name
+from fleet.manifests.automation import FOLDER, policy
 from fleet.manifests.releases import local_release, release_objects, values_patch
 from fleet.manifests.trees.documents import chart_files
 from fleet.manifests.trees.overlay import Files, Part, kustomization
 from fleet.model import Fleet, Repository, Workload
+from fleet.model.repository import policy_name
 
 
 def folder_of(workload: str) -> str:

@@ -18,7 +18,6 @@ from dataclasses import replace
 import pulumi
 
 from fleet.config import Settings
-from fleet.manifests.trees import tree
 from fleet.model import repositories_of
 from fleet.resources.github import teams
 from fleet.resources.github.observation import Observation, observe
@@ -48,7 +47,7 @@ class GitHub(pulumi.ComponentResource):
             name: Site(
                 settings=settings,
                 repository=repository,
-                tree=tree(fleet, repository),
+                tree=found.trees[name],
                 live=found.live(fleet, repository),
                 teams=made,
                 scope=replace(scope, name=key_of(fleet, repository)),

@@ -19,7 +19,7 @@ from fleet.github.connection import APP, TOKEN, Auth, Token, api_of, read_auth
 from fleet.github.faults import GitHubError
 from fleet.github.inventory import Inventory, LiveRepository, Names
 from fleet.github.requirements import Case, PreflightError
-from fleet.manifests.trees import tree
+from fleet.manifests.trees import Tree, trees
 from fleet.model import Credential, Fleet, Repository, repositories_of, stack_file
 from fleet.resources.github import environments, teams
 from fleet.resources.github.provider import credential, find_credential
@@ -30,6 +30,8 @@ from fleet.resources.github.site import key_of
 class Observation:
     """What is there."""
 
+    trees: Mapping[str, Tree]
+    """What each repository is to hold."""
     inventory: Inventory
     held: Mapping[str, str]
     """What the stack's state holds, as `Kind::name`, and the name of each on GitHub, where it has one."""
@@ -47,15 +49,15 @@ async def observe(settings: Settings) -> Observation:
     fleet, admin = settings.fleet, credential(settings, "github")
     if problems := list(requirements.obstacles(fleet, settings.stack, process_environment())):
         raise PreflightError(problems)
-    held = await _held()
-    question = await _question(settings, held)
+    held, contents = await _held(), trees(fleet)
+    question = await _question(settings, held, contents)
     try:
         answer = await asyncio.to_thread(preflight.ask, question, pulumi.log.info)
     except preflight.Unreachable as error:
         if not pulumi.runtime.is_dry_run():
             raise PreflightError(error.problems) from error
         pulumi.log.warn(f"{error.problems[0]}\nthe plan is made without knowing what is on GitHub already")
-        return Observation(inventory=Inventory(), held=held, reached=False)
+        return Observation(trees=contents, inventory=Inventory(), held=held, reached=False)
     except GitHubError as error:
         raise PreflightError(error.problems) from error
     known = {name: held[label] for name, label in _labels(fleet).items() if label in held}
@@ -67,7 +69,7 @@ async def observe(settings: Settings) -> Observation:
         raise PreflightError(problems)
     for problem in requirements.warnings(case, datetime.now(UTC)):
         pulumi.log.warn(str(problem))
-    return Observation(inventory=answer.inventory, held=held)
+    return Observation(trees=contents, inventory=answer.inventory, held=held)
 
 
 def _labels(fleet: Fleet) -> dict[str, str]:
@@ -90,7 +92,7 @@ def _short(urn: str) -> str:
     return f"{types.rpartition(':')[2]}::{name}"
 
 
-async def _question(settings: Settings, held: Mapping[str, str]) -> preflight.Question:
+async def _question(settings: Settings, held: Mapping[str, str], contents: Mapping[str, Tree]) -> preflight.Question:
     fleet, repositories = settings.fleet, repositories_of(settings.fleet)
     bot = find_credential(settings, "update")
     members = teams.members_of(fleet)
@@ -98,7 +100,7 @@ async def _question(settings: Settings, held: Mapping[str, str]) -> preflight.Qu
     policies = {
         name: frozenset(
             environment
-            for environment in environments.sources_of(fleet, made, tree(fleet, made))
+            for environment in environments.sources_of(fleet, made, contents[name])
             if environments.policy_label(key_of(fleet, made), environment) not in held
         )
         for name, made in repositories.items()
