@@ -4,17 +4,19 @@
 """
 
 from fleet.model.catalog import with_catalog
-from fleet.model.cluster import Cluster, Environment
+from fleet.model.clusters import AksCluster, ClusterSource, EksCluster, ExistingCluster, GkeCluster, KindCluster
 from fleet.model.credential import Credential, credentials_of
+from fleet.model.environment import Cluster, Environment
 from fleet.model.fleet import Fleet, Repositories
 from fleet.model.flux import Flux, Operator
 from fleet.model.github import AppInstallation, Bot, GitHub, Team
 from fleet.model.parsing import parse_fleet, parse_stack
 from fleet.model.repository import Branch, Repository, repositories_of
-from fleet.model.stack import ClusterSource, ExistingCluster, KindCluster, Stack, stack_file
+from fleet.model.stack import Stack, stack_file
 from fleet.model.tenant import Component, Config, Quota, Release, Tenant, Workload
 
 __all__ = [
+    "AksCluster",
     "AppInstallation",
     "Bot",
     "Branch",
@@ -23,11 +25,13 @@ __all__ = [
     "Component",
     "Config",
     "Credential",
+    "EksCluster",
     "Environment",
     "ExistingCluster",
     "Fleet",
     "Flux",
     "GitHub",
+    "GkeCluster",
     "KindCluster",
     "Operator",
     "Quota",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fleet.model.base import DnsLabel, GitHubOwner, Model, RegistryBase, RepositoryName, SourcePrefix
-from fleet.model.cluster import Cluster, Environment
+from fleet.model.environment import Cluster, Environment
 from fleet.model.flux import AUTOMATION, CORE, UPDATE, Controller, Flux, Operator
 from fleet.model.github import Alerts, Bot, GitHub, Team
 from fleet.model.repository import MAIN, PRODUCTION

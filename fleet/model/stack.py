@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field
 
 from fleet import names
 from fleet.model.base import DnsLabel, Model, OciUrl, RegistryBase, VariableName, VariableValue, Version
+from fleet.model.clusters import ClusterSource
 from fleet.model.github import AppInstallation, Use
 
 
 def stack_file(name: str) -> str:
     """Where Pulumi keeps a stack's configuration, in the project's folder."""
     return f"Pulumi.{name}.yaml"
-
-
-class KindCluster(Model):
-    """A cluster in local containers, made with the kind CLI."""
-
-    kind: Literal["kind"]
-    node_image: Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")] | None = None
-    """Node image, pinned by digest; by default the one of the kind release."""
-
-
-def _refuse_content(path: str) -> str:
-    if "\n" in path:
-        raise ValueError("give the path of a file, not its content; a kubeconfig in the configuration is a secret")
-    return path
-
-
-class ExistingCluster(Model):
-    """A cluster that somebody else made."""
-
-    kind: Literal["existing"]
-    kubeconfig: Annotated[str, AfterValidator(_refuse_content)] | None = None
-    """Path of a kubeconfig file, relative to the project."""
-    kubeconfig_secret: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")] | None = None
-    """Name of the stack's secret that holds the kubeconfig."""
-    context: str | None = None
-    """Context within the kubeconfig; by default its current one."""
-
-    @model_validator(mode="after")
-    def _name_one_kubeconfig(self) -> ExistingCluster:
-        if (self.kubeconfig is None) == (self.kubeconfig_secret is None):
-            raise ValueError("give exactly one of `kubeconfig` and `kubeconfigSecret`")
-        return self
-
-
-ClusterSource = Annotated[KindCluster | ExistingCluster, Field(discriminator="kind")]
 
 
 class Stack(Model):

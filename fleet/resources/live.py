@@ -18,7 +18,7 @@ import pulumi
 from fleet import names
 from fleet.errors import ClusterError, Problem
 from fleet.ownership import ABSENT, UNKNOWN, Verdict, judge
-from fleet.resources.clusters import Cluster
+from fleet.resources.clusters.cluster import Cluster
 
 if TYPE_CHECKING:
     from lightkube.config.kubeconfig import SingleConfig

@@ -111,6 +111,7 @@ def test_the_arguments_of_a_provider(checkout: Checkout, reader: Reader, stack: 
         "kubeconfig": Secret(checkout.kubeconfig(cluster)),
         "clusterIdentifier": cluster,
         "enableServerSideApply": "true",
+        "skipUpdateUnreachable": "true",
         "upsertExistingObjects": "true",
         "enableSecretMutable": "true",
         "enableConfigMapMutable": "true",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 
 from fleet.model import KindCluster
-from fleet.resources import clusters
+from fleet.resources.clusters.cluster import Cluster
 
 SCRATCH = """\
 set -eu
@@ -21,7 +21,7 @@ kind delete cluster --name "$KIND_NAME" --kubeconfig "$scratch"
 """
 
 
-def make_kind(name: str, source: KindCluster) -> clusters.Cluster:
+def make_kind(name: str, source: KindCluster) -> Cluster:
     """The cluster's kubeconfig is the command's standard output, kept secret and out of the log and of ~/.kube."""
     import pulumi_command as command
 
@@ -33,4 +33,4 @@ def make_kind(name: str, source: KindCluster) -> clusters.Cluster:
         logging=command.local.Logging.NONE,
         opts=pulumi.ResourceOptions(provider=command.Provider(f"{name}-kind"), additional_secret_outputs=["stdout"]),
     )
-    return clusters.Cluster(kubeconfig=pulumi.Output.secret(cluster.stdout), made_by=cluster)
+    return Cluster(identity=name, kubeconfig=pulumi.Output.secret(cluster.stdout), made_by=cluster)
