@@ -3,6 +3,7 @@
 deploy.py     the stack: its repositories and its clusters side by side
 github/       teams and repositories on GitHub, in the one stack that makes them
 clusters/     one module a kind of cluster: settings in, kubeconfig out
+state.py      the only reader of the stack's own state
 live.py       the only reader of a live cluster: who owns what there
 options.py    the only builder of resource options: managed, gitops, precious, attached
 operator.py   the Flux Operator's namespace and release

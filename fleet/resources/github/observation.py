@@ -21,6 +21,7 @@ from fleet.github.inventory import Inventory, LiveRepository, Names
 from fleet.github.requirements import Case, PreflightError
 from fleet.manifests.trees import Tree, trees
 from fleet.model import Credential, Fleet, Repository, repositories_of, stack_file
+from fleet.resources import state
 from fleet.resources.github import environments, teams
 from fleet.resources.github.provider import credential, find_credential
 from fleet.resources.github.site import key_of
@@ -49,7 +50,7 @@ async def observe(settings: Settings) -> Observation:
     fleet, admin = settings.fleet, credential(settings, "github")
     if problems := list(requirements.obstacles(fleet, settings.stack, process_environment())):
         raise PreflightError(problems)
-    held, contents = await _held(), trees(fleet)
+    held, contents = await state.held(), trees(fleet)
     question = await _question(settings, held, contents)
     try:
         answer = await asyncio.to_thread(preflight.ask, question, pulumi.log.info)
@@ -78,18 +79,6 @@ def _labels(fleet: Fleet) -> dict[str, str]:
 
 def _label(fleet: Fleet, repository: Repository) -> str:
     return f"Repository::{key_of(fleet, repository)}-repository"
-
-
-async def _held() -> Mapping[str, str]:
-    """From the last state of this very stack, as a stack reference reads it; no other values than names."""
-    stack = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    found = await pulumi.runtime.invoke_async("pulumi:pulumi:readStackResourceOutputs", {"stackName": stack})
-    return {_short(urn): str(each["outputs"].get("name", "")) for urn, each in found["outputs"].items()}
-
-
-def _short(urn: str) -> str:
-    types, name = urn.split("::")[2:]
-    return f"{types.rpartition(':')[2]}::{name}"
 
 
 async def _question(settings: Settings, held: Mapping[str, str], contents: Mapping[str, Tree]) -> preflight.Question:
