@@ -21,6 +21,7 @@ def describe(settings: Settings, made: Deployment) -> dict[str, Any]:
         "kubeconfigs": {name: cluster.kubeconfig for name, cluster in made.clusters.items()},
         "onboarding": _onboarding(settings),
         **({"repositories": _repositories(made)} if made.repositories else {}),
+        **({"pull_requests": dict(made.proposals)} if made.proposals else {}),
     }
 
 

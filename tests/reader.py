@@ -21,12 +21,20 @@ class Reader:
     def __init__(self) -> None:
         self.answer: Callable[[str], live.Verdicts] = lambda kubeconfig: FRESH
         self.asked: list[tuple[str, str | None]] = []
+        self.pushed: dict[str, str] = {}
+        """What image automation says that it pushed, by namespace; it stands in for `automation.run_once` there."""
+        self.automated: list[str] = []
+        """Clusters that image automation was run on."""
         self._guard = threading.Lock()
 
     def __call__(self, kubeconfig: str, context: str | None) -> live.Verdicts:
         with self._guard:
             self.asked.append((kubeconfig, context))
         return self.answer(kubeconfig)
+
+    def automate(self, cluster: str, kubeconfig: str, context: str | None, **_: object) -> dict[str, str]:
+        self.automated.append(cluster)
+        return self.pushed
 
 
 def found(word: str, verdict: Verdict, others: Verdict) -> live.Verdicts:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fleet.errors import Problem
 from fleet.github import queries
-from fleet.github.faults import GitHubError, explain
+from fleet.github.faults import GitHubError, NotFound, explain
 from fleet.github.marks import BOT_BRANCH, MARKER, SEED_REF
 from fleet.github.state import Commit, State, read_state
 from fleet.github.trees import SUBMODULE, Entry, Tree, hash_blob, hash_tree
@@ -120,9 +120,24 @@ class Repository:
         variables = {"repository": repository, "name": ref, "before": before, "after": after}
         self._graphql(f"`{ref}`", queries.REPLACE, variables, moves=True)
 
-    def open_pull(self, title: str, body: str) -> tuple[int, str]:
+    def find_pull(self, head: str) -> str | None:
+        """Address of the open pull request from the branch `head`."""
+        asked: dict[str, Any] = {"head": f"{self.owner}:{head}", "base": self.branch, "state": "open"}
+        found = self._rest("pull requests", self.github.rest.pulls.list, **asked)
+        return str(found[0]["html_url"]) if found else None
+
+    def read_messages(self, head: str) -> list[str]:
+        """Messages of the commits that the branch `head` is ahead by; none where there is no such branch."""
+        compared = f"{self.branch}...{head}"
+        try:
+            answer = self._rest(f"`{compared}`", self.github.rest.repos.compare_commits, compared)
+        except NotFound:
+            return []
+        return [found["commit"]["message"] for found in answer["commits"]]
+
+    def open_pull(self, title: str, body: str, *, head: str = BOT_BRANCH) -> tuple[int, str]:
         """Number and address."""
-        fields = {"title": title, "body": body, "head": BOT_BRANCH, "base": self.branch}
+        fields = {"title": title, "body": body, "head": head, "base": self.branch}
         answer = self._rest("pull request", self.github.rest.pulls.create, moves=True, **fields)
         return answer["number"], answer["html_url"]
 

@@ -9,6 +9,7 @@ options.py    the only builder of resource options: managed, gitops, precious, a
 operator.py   the Flux Operator's namespace and release
 managed.py    what stays ours for ever: registry secret, runtime info
 handover.py   what becomes Flux's: ResourceSets and the FluxInstance
+updates.py    what an update environment is for: automation.py has it run on a cluster, then it is proposed
 """
 
 from fleet.resources.deploy import Deployment, FluxCluster, deploy

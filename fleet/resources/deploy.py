@@ -12,13 +12,14 @@ import pulumi
 
 from fleet.config import Settings
 from fleet.errors import ClusterError, Problem
-from fleet.resources import clusters, github, handover, live, managed, operator
+from fleet.resources import clusters, github, handover, live, managed, operator, updates
 from fleet.resources.options import Scope, children
 
 
 class FluxCluster(pulumi.ComponentResource):
     """A cluster with Flux on it, until Flux runs itself."""
 
+    cluster: clusters.Cluster
     kubeconfig: pulumi.Output[str]
     instance: pulumi.Output[str]
 
@@ -31,6 +32,7 @@ class FluxCluster(pulumi.ComponentResource):
         info = managed.runtime_info(scope, {"FLEET_STACK": pulumi.get_stack()} | stack.runtime_info, bootstrap)
         sets = handover.resource_sets(scope, fleet, verdicts, [*bootstrap, *secrets, info])
         instance = handover.flux_instance(scope, fleet, verdicts.instance, stack.ready_timeout, [*secrets, info, *sets])
+        self.cluster = cluster
         self.kubeconfig = cluster.kubeconfig
         self.instance = instance.id
         self.register_outputs({"instance": self.instance})
@@ -43,6 +45,8 @@ class Deployment:
     clusters: Mapping[str, FluxCluster]
     repositories: Mapping[str, github.FleetRepository] = field(default_factory=dict)
     """None in a stack that only uses their names."""
+    proposals: Mapping[str, str] = field(default_factory=dict)
+    """In an update environment, the pull requests with new versions, by repository."""
 
 
 async def deploy(settings: Settings) -> Deployment:
@@ -50,9 +54,9 @@ async def deploy(settings: Settings) -> Deployment:
     `up`."""
     found = await github.observe(settings) if settings.fleet.github.stack == pulumi.get_stack() else None
     made = await _clusters(settings)
-    if found is None:
-        return Deployment(clusters=made)
-    return Deployment(clusters=made, repositories=github.GitHub("github", settings=settings, found=found).repositories)
+    repositories = github.GitHub("github", settings=settings, found=found).repositories if found else {}
+    proposals = await updates.update(settings, {name: (each.cluster, each.instance) for name, each in made.items()})
+    return Deployment(clusters=made, repositories=repositories, proposals=proposals)
 
 
 async def _clusters(settings: Settings) -> Mapping[str, FluxCluster]:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fleet.names import ANNOTATION_RECONCILE_AT
+
 Manifest = dict[str, Any]
 
 FAULT: Final = "sandbox.fleet/fault"
@@ -90,14 +92,17 @@ def flux_stages(kind: Kind, since: str) -> list[Manifest]:
 
 
 def simulated_stage(kind: Kind, since: str, *, fault: bool) -> Manifest:
-    """Reports objects of `kind` Ready once per generation, or Stalled while they carry the fault annotation."""
+    """Reports objects of `kind` Ready once per generation and whenever it is asked to look again, or Stalled while they
+    carry the fault annotation."""
     wanted, gone = ("False", "true") if fault else ("True", "false")
     observed = "(.status.observedGeneration // -1) == .metadata.generation"
+    asked = f'.metadata.annotations["{ANNOTATION_RECONCILE_AT}"] // .status.lastHandledReconcileAt'
+    handled = f"({asked}) == .status.lastHandledReconcileAt"
     answered = f'[.status.conditions[]? | select(.type == "Ready") | .status] == ["{wanted}"]'
     expressions: list[Manifest] = [
         _expression(".metadata.deletionTimestamp", "DoesNotExist"),
         _expression(".spec.suspend", "NotIn", "true"),
-        _expression(f"({observed}) and ({answered})", "In", "false"),
+        _expression(f"({observed}) and ({answered}) and ({handled})", "In", "false"),
         _expression(f'(.metadata.annotations // {{}}) | has("{FAULT}")', "In", gone),
     ]
     if kind in SOURCE_KINDS:
@@ -124,7 +129,12 @@ _CONDITION: Final = """\
   observedGeneration: {{{{ .metadata.generation }}}}
   lastTransitionTime: {{{{ Now | Quote }}}}
 """
-_STATUS: Final = "observedGeneration: {{ .metadata.generation }}\nconditions:\n"
+_STATUS: Final = (
+    "observedGeneration: {{ .metadata.generation }}\n"
+    f'{{{{ with .metadata.annotations }}}}{{{{ with index . "{ANNOTATION_RECONCILE_AT}" }}}}'
+    "lastHandledReconcileAt: {{ . | Quote }}\n{{ end }}{{ end }}"
+    "conditions:\n"
+)
 _READY: Final = _STATUS + _CONDITION.format(
     type="Ready",
     status="True",

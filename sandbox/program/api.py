@@ -103,8 +103,8 @@ class Api:
         params = {"fieldManager": manager, "force": str(force).lower()}
         return self._patch(ref, body, "apply-patch+yaml", params)
 
-    def annotate(self, ref: Ref, key: str, value: str) -> Object:
-        """Set one annotation by merge patch."""
+    def annotate(self, ref: Ref, key: str, value: str | None) -> Object:
+        """Set one annotation by merge patch; None takes it away."""
         return self._patch(ref, {"metadata": {"annotations": {key: value}}}, "merge-patch+json", {})
 
     def groups(self) -> frozenset[str]:

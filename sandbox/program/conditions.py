@@ -11,17 +11,14 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
 
+from fleet.conditions import describe, is_true, stuck
 from fleet.errors import ClusterError, Problem, ToolError
 from fleet.names import ANNOTATION_RECONCILE_AT
 from sandbox.program.api import POLL, Api, Object, Ref
 from sandbox.program.fields import look
-
-TERMINAL: Final = frozenset({"ArtifactFailed", "BuildFailed", "AuthenticationFailed"})
-"""Reasons of Ready=False that Flux gives for what only a change of the input can cure."""
 
 _CONDITION = re.compile(r"condition=(?P<type>[^=]+)(=(?P<value>.+))?")
 _JSONPATH = re.compile(r"jsonpath=\{(?P<path>(\.[\w-]+)+)\}(=(?P<value>.+))?")
@@ -38,7 +35,7 @@ class Check:
 
     def met(self, live: Object) -> bool:
         if self.condition:
-            return any(c["type"] == self.condition and c["status"] == self.value for c in _conditions(live))
+            return is_true(live, self.condition, self.value)
         found = look(live, self.path)
         return found is not None and (not self.value or str(found) == self.value)
 
@@ -56,25 +53,6 @@ def _parse(text: str) -> Check:
         return Check(text=text, path=tuple(match["path"].split(".")[1:]), value=match["value"] or "")
     hint = "the sandbox knows `condition=Ready` and `jsonpath={.status.phase}=Running`"
     raise ToolError([Problem("pulumi.com/waitFor", f"`{text}` cannot be waited for", hint)])
-
-
-def stuck(live: Object) -> str:
-    """Why the object cannot become ready without a change, in its own words; empty if it still may."""
-    for condition in _conditions(live):
-        stalled = condition["type"] == "Stalled" and condition["status"] == "True"
-        hopeless = condition["type"] == "Ready" and condition["status"] == "False"
-        if stalled or (hopeless and condition.get("reason") in TERMINAL):
-            return f"{condition.get('reason', 'Stalled')}: {condition.get('message', '')}"
-    return ""
-
-
-def describe(live: Object) -> str:
-    """The last news of an object in one line, for progress and time-outs."""
-    conditions = {c["type"]: c for c in look(live, ("status", "conditions")) or []}
-    news = conditions.get("Ready") or next(iter(conditions.values()), None)
-    if news is None:
-        return "it has not reported any condition"
-    return f"{news['type']}={news['status']}, {news.get('reason', '')}: {news.get('message', '')}"
 
 
 def wait(
@@ -119,12 +97,3 @@ def _present(api: Api, ref: Ref) -> Object:
     if live is None:
         raise ClusterError([Problem(str(ref), "it was deleted while it was waited for")])
     return live
-
-
-def _conditions(live: Object) -> list[Mapping[str, Any]]:
-    """Conditions about the present generation; older ones speak of a spec that is gone."""
-    generation = live["metadata"].get("generation", 0)
-    if look(live, ("status", "observedGeneration")) not in (None, generation):
-        return []
-    found = look(live, ("status", "conditions")) or []
-    return [c for c in found if c.get("observedGeneration", generation) == generation]

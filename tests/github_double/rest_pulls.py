@@ -30,7 +30,30 @@ def update(request: Request) -> Answer:
     return 200, _pull(request.repository, pull)
 
 
-HANDLERS: dict[str, Handler] = {"pulls/create": create, "pulls/update": update}
+def find(request: Request) -> Answer:
+    """Those of the repository's own branches."""
+    repository, query = request.repository, request.query
+    wanted = (query["head"], query["base"], query["state"].upper())
+    own = (pull for pull in repository.pulls.values() if not pull.cross_repository)
+    found = [pull for pull in own if (f"{repository.owner}:{pull.head}", pull.base, pull.state) == wanted]
+    return 200, [_simple(repository, pull) for pull in found]
+
+
+HANDLERS: dict[str, Handler] = {"pulls/create": create, "pulls/update": update, "pulls/list": find}
+
+
+def _simple(repository: Repository, pull: Pull) -> dict[str, Any]:
+    head = example(models.PullRequestSimplePropHead, ref=pull.head, sha=pull.sha)
+    base = example(models.PullRequestSimplePropBase, ref=pull.base, sha=repository.head(pull.base))
+    return example(
+        models.PullRequestSimple,
+        number=pull.number,
+        html_url=pull_url(repository, pull),
+        title=pull.title,
+        body=pull.body,
+        head=head,
+        base=base,
+    )
 
 
 def _pull(repository: Repository, pull: Pull) -> dict[str, Any]:

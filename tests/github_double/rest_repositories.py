@@ -73,6 +73,25 @@ def rename_branch(request: Request) -> Answer:
     return 201, example(models.BranchWithProtection, name=new, commit=commit)
 
 
+def compare(request: Request) -> Answer:
+    """Commits that the second branch is ahead by, oldest first."""
+    repository = request.repository
+    git = repository.git
+    base, _, head = request.path["basehead"].partition("...")
+    heads = [git.refs.get(f"refs/heads/{name}") for name in (base, head)]
+    if None in heads:
+        raise Refusal(404, "Not Found")
+    below, above = (git.ancestry(sha or "") for sha in heads)
+    ahead = [sha for sha in git.objects if sha in above - below]
+    commits = [_commit(repository, sha) for sha in ahead]
+    return 200, example(models.CommitComparison, commits=commits, ahead_by=len(ahead), total_commits=len(ahead))
+
+
+def _commit(repository: Repository, sha: str) -> dict[str, Any]:
+    message = repository.git.commit(sha).message
+    return example(models.Commit, sha=sha, commit=example(models.CommitPropCommit, message=message))
+
+
 def get_ref(request: Request) -> Answer:
     ref = f"refs/{request.path['ref']}"
     sha = request.repository.git.refs.get(ref)
@@ -97,6 +116,7 @@ HANDLERS: dict[str, Handler] = {
     "repos/update": update,
     "repos/replace-all-topics": replace_topics,
     "repos/rename-branch": rename_branch,
+    "repos/compare-commits": compare,
     "git/get-ref": get_ref,
     "actions/get-github-actions-default-workflow-permissions-repository": get_workflow_permissions,
     "actions/set-github-actions-default-workflow-permissions-repository": set_workflow_permissions,

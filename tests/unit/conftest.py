@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet.resources import live
+from fleet.resources import automation, live
 from tests.checkout import Checkout
 from tests.reader import Reader
 from tests.rendering import Schemas, find_schemas
@@ -25,6 +25,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """Clusters that can be read; without this fixture they are asked for real, and nothing listens there."""
     stand_in = Reader()
     monkeypatch.setattr(live, "read", stand_in)
+    monkeypatch.setattr(automation, "run_once", stand_in.automate)
     return stand_in
 
 

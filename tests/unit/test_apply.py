@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fleet.conditions import stuck
 from fleet.errors import FleetError
 from sandbox.program import conditions, fields, helm
 from sandbox.program.apply import KubernetesCluster, manifest
@@ -295,4 +296,4 @@ def test_checks_that_are_not_known_are_refused(text: str) -> None:
     ],
 )
 def test_only_what_cannot_heal_is_stuck(found: dict[str, Any], cause: str) -> None:
-    assert conditions.stuck(found) == cause
+    assert stuck(found) == cause

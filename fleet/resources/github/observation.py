@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pulumi
 
 from fleet.config import Settings, process_environment
-from fleet.errors import Problem
 from fleet.github import preflight, requirements
-from fleet.github.connection import APP, TOKEN, Auth, Token, api_of, read_auth
+from fleet.github.connection import Token, api_of
 from fleet.github.faults import GitHubError
 from fleet.github.inventory import Inventory, LiveRepository, Names
 from fleet.github.requirements import Case, PreflightError
 from fleet.manifests.trees import Tree, trees
-from fleet.model import Credential, Fleet, Repository, repositories_of, stack_file
+from fleet.model import Credential, Fleet, Repository, repositories_of
 from fleet.resources import state
 from fleet.resources.github import environments, teams
-from fleet.resources.github.provider import credential, find_credential
+from fleet.resources.github.provider import credential, find_credential, sign_in
 from fleet.resources.github.site import key_of
 
 
@@ -97,7 +96,7 @@ async def _question(settings: Settings, held: Mapping[str, str], contents: Mappi
     variables = (name for name, made in repositories.items() if environments.id_label(key_of(fleet, made)) not in held)
     return preflight.Question(
         api=api_of(fleet.github.url),
-        auth=await _sign_in(settings, credential(settings, "github")),
+        auth=await sign_in(settings, credential(settings, "github")),
         owner=fleet.owner,
         names=Names(
             repositories=tuple(dict.fromkeys([*repositories, *former])),
@@ -110,19 +109,7 @@ async def _question(settings: Settings, held: Mapping[str, str], contents: Mappi
     )
 
 
-async def _sign_in(settings: Settings, used: Credential) -> Auth:
-    """The credential in clear: it goes to GitHub and nowhere else."""
-    value = str(await settings.secrets[used.key].future())
-    app = settings.stack.github_apps["github"] if used.auth == "app" else None
-    given = dict(zip(APP, (str(app.id), str(app.installation), value), strict=True)) if app else {TOKEN: value}
-    source = f"{stack_file(pulumi.get_stack())}.{used.key}"
-    try:
-        return replace(read_auth(given), source=source)
-    except GitHubError as error:
-        raise PreflightError(Problem(source, told.message, told.hint) for told in error.problems) from None
-
-
 async def _bot_token(settings: Settings, used: Credential) -> Token:
-    auth = await _sign_in(settings, used)
+    auth = await sign_in(settings, used)
     assert isinstance(auth, Token)
     return auth

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pulumi
 
 from fleet.config import Settings
-from fleet.github.connection import APP, TOKEN
-from fleet.model import Credential, credentials_of
+from fleet.errors import Problem
+from fleet.github.connection import APP, TOKEN, Auth, read_auth
+from fleet.github.faults import GitHubError
+from fleet.github.requirements import PreflightError
+from fleet.model import Credential, credentials_of, stack_file
 from fleet.model.github import Use
 
 
@@ -23,6 +27,18 @@ def credential(settings: Settings, use: Use) -> Credential:
     found = find_credential(settings, use)
     assert found is not None, use
     return found
+
+
+async def sign_in(settings: Settings, used: Credential) -> Auth:
+    """The credential in clear: it goes to GitHub and nowhere else. Raises PreflightError when it is none."""
+    value = str(await settings.secrets[used.key].future())
+    app = settings.stack.github_apps["github"] if used.auth == "app" else None
+    given = dict(zip(APP, (str(app.id), str(app.installation), value), strict=True)) if app else {TOKEN: value}
+    source = f"{stack_file(pulumi.get_stack())}.{used.key}"
+    try:
+        return replace(read_auth(given), source=source)
+    except GitHubError as error:
+        raise PreflightError(Problem(source, told.message, told.hint) for told in error.problems) from None
 
 
 def provider(settings: Settings, opts: pulumi.ResourceOptions, *, reached: bool) -> pulumi.ProviderResource:
