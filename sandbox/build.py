@@ -60,6 +60,7 @@ class Parts:
     kubeconform: Path
     yq: Path
     actionlint: Path
+    kind: Path
     flux_manifests: Path
     chart: Path
     crds: Path

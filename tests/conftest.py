@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -32,7 +33,13 @@ FOREIGN: Final = (
 )
 """Variables that change what the program, a provider or a client does; a shell or CI may set them."""
 
-NOT_RUN: Final = pytest.StashKey[list[str]]()
+NOT_RUN: Final = pytest.StashKey[dict[str, list[str]]]()
+"""Names of the tests that a machine cannot run, by marker."""
+NEEDED: Final = {
+    "engine": "put the Pulumi CLI and its plug-ins on PATH",
+    "docker": "start Docker; `docker ps` must work without sudo",
+}
+"""What to do for each of these markers where its tests are not run."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -75,14 +82,20 @@ def _own_home(request: pytest.FixtureRequest, _homes: Iterator[Path], monkeypatc
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take the engine tests out where there is no engine; the summary names them."""
-    if shutil.which("pulumi"):
-        return
-    engine = [item for item in items if item.get_closest_marker("engine")]
-    if engine:
-        config.stash[NOT_RUN] = [item.nodeid for item in engine]
-        config.hook.pytest_deselected(items=engine)
-        items[:] = [item for item in items if item not in engine]
+    """Take out what this machine cannot run; the summary names it."""
+    for marker in NEEDED:
+        found = [item for item in items if item.get_closest_marker(marker)]
+        if found and not _can_run(marker):
+            config.stash.setdefault(NOT_RUN, {})[marker] = [item.nodeid for item in found]
+            config.hook.pytest_deselected(items=found)
+            items[:] = [item for item in items if item not in found]
+
+
+def _can_run(marker: str) -> bool:
+    if marker == "engine":
+        return shutil.which("pulumi") is not None
+    docker = shutil.which("docker")
+    return docker is not None and not subprocess.run([docker, "ps"], capture_output=True, check=False).returncode
 
 
 def find_skips(config: pytest.Config) -> list[str]:
@@ -100,14 +113,17 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Say which tests were not run, and why a run without a failure may still be red."""
-    if not_run := config.stash.get(NOT_RUN, []):
+    if not_run := config.stash.get(NOT_RUN, {}):
         terminalreporter.section("not run")
-        terminalreporter.write_line(f"not run (engine): {len(not_run)} – put the Pulumi CLI and its plug-ins on PATH")
-        for name in not_run:
+    for marker, names in not_run.items():
+        terminalreporter.write_line(f"not run ({marker}): {len(names)} – {NEEDED[marker]}")
+        for name in names:
             terminalreporter.write_line(f"  {name}")
     if skips := find_skips(config):
         terminalreporter.section("skipped, so the run fails", red=True)
-        terminalreporter.write_line("mark a test `engine` if it needs the Pulumi CLI; nothing else may be skipped")
+        terminalreporter.write_line(
+            "mark a test `engine` if it needs the Pulumi CLI, `docker` if it needs Docker; nothing else may be skipped"
+        )
         for name in skips:
             terminalreporter.write_line(f"  {name}")
 

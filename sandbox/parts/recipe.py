@@ -122,6 +122,7 @@ def _tools() -> tuple[Binary, ...]:
         ),
         Binary(name="yq", package="github.com/mikefarah/yq/v4"),
         Binary(name="actionlint", package="github.com/rhysd/actionlint/cmd/actionlint"),
+        Binary(name="kind", package="sigs.k8s.io/kind"),
     )
 
 
