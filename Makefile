@@ -13,6 +13,9 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 PY := $(VENV)/bin/python
 LOCKS := requirements.txt requirements-dev.txt
+# What only clusters of a cloud need: added for the tests and checks; users install the one they use (docs/clusters.md).
+CLOUDS := $(VENV)/.clouds
+CLOUD_LOCKS := requirements-eks.txt requirements-gke.txt requirements-aks.txt
 
 # What the caller's shell points Python at must not reach into the environment.
 unexport PYTHONPATH PYTHONHOME
@@ -36,15 +39,18 @@ tokens: $(STAMP) ## List the credentials of a stack with their least permissions
 render: $(STAMP) ## Write all repositories, offline: DIR=out
 	@$(PY) -m fleet render '$(DIR)'
 
+images: $(STAMP) ## List what is pulled, and where the mirror has it: ARGS='--stack staging'
+	@$(PY) -m fleet images $(ARGS)
+
 ##@ Develop
-test: $(STAMP) ## Run all tests: unit, github, sandbox, engine; choose with ARGS='-k words'
+test: $(CLOUDS) ## Run all tests: unit, clouds, github, sandbox, engine; choose with ARGS='-k words'
 	@$(PY) -m pytest $(ARGS)
 
-unit: $(STAMP) ## Run the tests that need no server and no part of the sandbox, on all processors
-	@$(PY) -m pytest -n auto --dist loadfile -m 'not github and not sandbox and not engine' $(ARGS)
+unit: $(CLOUDS) ## Run the tests that need no server and no part of the sandbox, on all processors
+	@$(PY) -m pytest -n auto --dist loadfile -m 'not github and not sandbox and not engine and not clouds' $(ARGS)
 
 SOURCES = $(wildcard __main__.py fleet sandbox bench tests scripts)
-check: $(STAMP) ## Check style, types and import contracts
+check: $(CLOUDS) ## Check style, types and import contracts
 	@$(PY) -m ruff check --quiet $(SOURCES)
 	@$(PY) -m ruff format --check --quiet $(SOURCES) || { echo 'not formatted: run `make fmt`' >&2; exit 1; }
 	@$(PY) -m mypy --no-error-summary $(SOURCES)
@@ -61,9 +67,10 @@ bench: $(STAMP) ## Measure the figures that the README names
 lock: $(STAMP) ## Renew the lock files; take new versions with ARGS=--upgrade
 	@$(PY) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 	  || { echo 'error: lock with the oldest Python supported: `make clean lock PYTHON=python3.11`' >&2; exit 1; }
-	@for name in requirements requirements-dev; do \
+	@for lock in $(LOCKS) $(CLOUD_LOCKS); do \
+	  constraint=$$([ "$$lock" = requirements.txt ] || echo --constraint=requirements.txt); \
 	  CUSTOM_COMPILE_COMMAND='make lock' $(PY) -m piptools compile --quiet --generate-hashes --allow-unsafe \
-	    --strip-extras --no-emit-options --output-file "$$name.txt" $(ARGS) "$$name.in" || exit 1; \
+	    --strip-extras --no-emit-options $$constraint --output-file "$$lock" $(ARGS) "$${lock%.txt}.in" || exit 1; \
 	done
 
 clean: ## Remove the Python environment and the caches of the tools; a sandbox and its built parts stay
@@ -75,7 +82,7 @@ help: ## List the commands
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
 	  /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-.PHONY: up status down tokens render test unit check fmt bench lock clean help
+.PHONY: up status down tokens render images test unit check fmt bench lock clean help
 
 # The environment: made anew when a lock file has changed, its interpreter is gone, or a first try was interrupted.
 $(STAMP): $(LOCKS) scripts/install.py $(PY)
@@ -85,5 +92,8 @@ $(STAMP): $(LOCKS) scripts/install.py $(PY)
 	  echo "error: $$($(PYTHON) --version 2>&1) (\`$$(command -v $(PYTHON))\`) is too old; Python 3.11 or newer is needed" >&2; \
 	  echo '    hint: install a newer one beside it and name it: `make PYTHON=python3.13 …`' >&2; exit 1; }
 	@$(PYTHON) scripts/install.py $@ $(LOCKS)
+
+$(CLOUDS): $(STAMP) $(CLOUD_LOCKS)
+	@$(PYTHON) scripts/install.py --onto $@ $(CLOUD_LOCKS)
 
 $(PY):

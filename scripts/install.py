@@ -1,8 +1,9 @@
 """Makes `.venv` hold exactly what the lock files name, or says what this machine lacks.
 
 Called by the Makefile, which has checked the version of Python, when a lock file is newer than the stamp:
-`install.py STAMP LOCK…`; the stamp lies in the environment. It runs before anything is installed, so it keeps to the
-standard library. Left out on purpose: Go, Node and the Pulumi CLI, which the program checks when it needs them.
+`install.py STAMP LOCK…`; the stamp lies in the environment. `--onto` adds to the environment as it is, for the clouds'
+packages, which few need. It runs before anything is installed, so it keeps to the standard library.
+Left out on purpose: Go, Node and the Pulumi CLI, which the program checks when it needs them.
 """
 
 from __future__ import annotations
@@ -77,19 +78,27 @@ def run(command: list[str], total: int = 0) -> None:
 
 
 def install(venv: Path, locks: list[Path]) -> None:
-    """Make the environment anew: an old one may hold packages that no lock names any more, or be half installed.
-
-    The locks are complete, so nothing is resolved: older versions of pip fail over a pinned package that another one
-    wants with an extra. `pip check` says whether the locks fit together.
-    """
+    """Make the environment anew: an old one may hold packages that no lock names any more, or be half installed."""
     lines = [line for lock in locks for line in lock.read_text().splitlines()]
     total = len({line for line in lines if line[:1].isalpha()})
     print(f"Installing {total} Python packages into {venv} (once, under a minute)", file=sys.stderr)
     run([sys.executable, "-m", "venv", "--clear", str(venv)])
+    fill(venv, locks, total=total)
+
+
+def add(venv: Path, locks: list[Path]) -> None:
+    """Not compiled: that takes minutes for tens of thousands of modules of which a run imports a few."""
+    print(f"Adding the clouds' packages to {venv} (once, 50 MB to fetch, 400 MB unpacked)", file=sys.stderr)
+    fill(venv, locks, "--no-compile")
+
+
+def fill(venv: Path, locks: list[Path], *options: str, total: int = 0) -> None:
+    """The locks are complete, so nothing is resolved: older versions of pip fail over a pinned package that another
+    one wants with an extra. `pip check` says whether the locks fit together."""
     pip = [str(venv / "bin" / "python"), "-m", "pip"]
     quiet = ["--no-input", "--disable-pip-version-check"]
     files = [word for lock in locks for word in ("--requirement", str(lock))]
-    run([*pip, "install", "--require-hashes", "--no-deps", *quiet, "--progress-bar=off", *files], total)
+    run([*pip, "install", "--require-hashes", "--no-deps", *options, *quiet, "--progress-bar=off", *files], total)
     run([*pip, "check", *quiet])
 
 
@@ -100,7 +109,7 @@ def works(venv: Path) -> bool:
     return python.exists() and subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
-def main(stamp: Path, *locks: Path) -> None:
+def main(stamp: Path, *locks: Path, onto: bool) -> None:
     """Install unless the stamp already names these very locks; then only renew the stamp's time."""
     if faults := find_faults():
         sys.exit("\n".join(f"error: {fault}" for fault in faults))
@@ -109,12 +118,12 @@ def main(stamp: Path, *locks: Path) -> None:
     digest = hashlib.sha256(b"".join(lock.read_bytes() for lock in locks)).hexdigest()
     with hold(venv.with_suffix(".lock")):
         if not (stamp.is_file() and stamp.read_text() == digest and works(venv)):
-            install(venv, list(locks))
+            (add if onto else install)(venv, list(locks))
         stamp.write_text(digest)
 
 
 if __name__ == "__main__":
     try:
-        main(*map(Path, sys.argv[1:]))
+        main(*(Path(word) for word in sys.argv[1:] if word != "--onto"), onto="--onto" in sys.argv)
     except KeyboardInterrupt:
         sys.exit("interrupted; the next `make` starts the installation anew")

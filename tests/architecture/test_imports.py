@@ -16,7 +16,8 @@ from tests.architecture.checkout import ROOT
 YAML = {"cython_runtime", "yaml"}
 PYDANTIC = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
 PURE = {"fleet", *PYDANTIC, *YAML}
-PROVIDERS = {"pulumi_command", "pulumi_github", "pulumi_kubernetes"}
+CLOUDS = {"pulumi_aws", "pulumi_azure_native", "pulumi_gcp"}
+PROVIDERS = {"pulumi_command", "pulumi_github", "pulumi_kubernetes", *CLOUDS}
 HEAVY_IN_SANDBOX = {*PROVIDERS, "cryptography", "grpc", "httpx2", "lightkube", "pulumi"}
 
 REPORT = """

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from fleet.model.base import VariableName
 from fleet.model.clusters.source import Source
 
 
@@ -23,11 +24,16 @@ class ExistingCluster(Source):
     """Path of a kubeconfig file, relative to the project."""
     kubeconfig_secret: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9]*$")] | None = None
     """Name of the stack's secret that holds the kubeconfig."""
-    context: str | None = None
-    """Context within the kubeconfig; by default its current one."""
+    kubeconfig_variable: VariableName | None = None
+    """Name of the environment variable that holds the kubeconfig, or what kubectl reads from KUBECONFIG."""
+    context: Annotated[str, Field(min_length=1)] | None = None
+    """Context within the kubeconfig; by default its current one. Alone, one of kubectl's own kubeconfig."""
 
     @model_validator(mode="after")
     def _name_one_kubeconfig(self) -> ExistingCluster:
-        if (self.kubeconfig is None) == (self.kubeconfig_secret is None):
-            raise ValueError("give exactly one of `kubeconfig` and `kubeconfigSecret`")
+        given = [key for key in (self.kubeconfig, self.kubeconfig_secret, self.kubeconfig_variable) if key is not None]
+        if len(given) > 1 or not (given or self.context):
+            raise ValueError(
+                "give one of `kubeconfig`, `kubeconfigSecret` and `kubeconfigVariable`, or a `context` of kubectl's own"
+            )
         return self

@@ -15,9 +15,7 @@ class Cluster:
     identity: pulumi.Input[str]
     """Tells it from every other cluster: where this changes, everything on the cluster is made anew."""
     kubeconfig: pulumi.Output[str]
-    """Always secret; unknown in a preview of a cluster that does not exist yet."""
-    context: str | None = None
-    """Context within the kubeconfig; None for its current one."""
+    """Its current context is the cluster's. Always secret; unknown in a preview of one that does not exist yet."""
     made_by: pulumi.Resource | None = None
     """The resource whose deletion takes the cluster's objects with it; None where others made the cluster."""
     variables: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -36,7 +34,6 @@ def provider(name: str, cluster: Cluster, opts: pulumi.ResourceOptions) -> pulum
     return kubernetes.Provider(
         name,
         kubeconfig=cluster.kubeconfig,
-        context=cluster.context,
         cluster_identifier=cluster.identity,
         enable_server_side_apply=True,
         upsert_existing_objects=True,
