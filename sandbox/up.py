@@ -21,6 +21,8 @@ from fleet import config, names
 from fleet.errors import Problem, ToolError
 from fleet.manifests.trees import trees
 from fleet.model import Fleet, Stack
+from fleet.model.decryption import AGE_KEY
+from sandbox import age
 from sandbox.build import build
 from sandbox.cluster import control
 from sandbox.cluster.home import DEFAULT_FOLDER, LOOPBACK, Home, lock, make_folder, open_home, write_file
@@ -204,7 +206,8 @@ def _token(home: Home, key: str) -> str:
     """A secret of this sandbox's own; no server here asks for it, but the path that it takes is the real one."""
     path = home.secret(key)
     if not path.exists():
-        write_file(path, secrets.token_urlsafe(24).encode())
+        made = age.make_key() if key.startswith(AGE_KEY) else secrets.token_urlsafe(24)
+        write_file(path, made.encode())
     return path.read_text()
 
 

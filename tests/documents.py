@@ -82,7 +82,7 @@ def content_of(workflow_text: str) -> Any:
 
 def trusted_by(manifest: Any) -> str:
     (patch,) = (p for p in manifest["spec"]["kustomize"]["patches"] if p["target"]["kind"] == "OCIRepository")
-    ((operation),) = yaml.safe_load(patch["patch"])
+    (operation,) = (o for o in yaml.safe_load(patch["patch"]) if o["path"] == "/spec/verify")
     (identity,) = operation["value"]["matchOIDCIdentity"]
     return str(identity["subject"])
 

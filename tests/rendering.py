@@ -1,8 +1,9 @@
 """What the rendering tests share: the fleets they render, golden files, and the schemas of the operator's CRDs.
 
 `fleet.yaml` is the case `default`; `complete` uses every key of the oci design, `git` is the other design with
-projects of teams, each in a repository of its own and only in some environments. Golden files are rewritten by
-`pytest tests/unit --update-golden`; read the difference before you commit it.
+projects of teams, each in a repository of its own and only in some environments; `cloud` has no token and encrypted
+files; `mirror` pulls nothing from outside. Golden files are rewritten by `pytest tests/unit --update-golden`; read the
+difference before you commit it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import yaml
 
 from fleet import config
 from fleet.manifests.trees import Tree, trees
-from fleet.model import Fleet, parse_fleet
+from fleet.model import Fleet, mirrored, parse_fleet
 from sandbox.parts import files, recipe
 
 ROOT: Final = Path(__file__).parents[1]
@@ -28,11 +29,15 @@ CASES: Final = {
     "default": ROOT / "fleet.yaml",
     "complete": ROOT / "tests/config/valid/complete.yaml",
     "git": ROOT / "tests/config/valid/git.yaml",
+    "cloud": ROOT / "tests/config/valid/cloud.yaml",
+    "mirror": ROOT / "tests/config/valid/mirror.yaml",
 }
 CLUSTERS: Final = {
     "default": ("staging", "prod-eu", "prod-us", "update"),
     "complete": ("qa", "staging", "prod-eu", "prod-us", "update"),
     "git": ("qa", "staging", "staging-2", "production"),
+    "cloud": ("local", "staging", "production"),
+    "mirror": ("staging", "production", "update"),
 }
 
 FOLDERS: Final = ("clusters", "tenants", "components", "update")
@@ -49,7 +54,7 @@ def load_case(case: str) -> Fleet:
 def make_fleet(**sections: Any) -> Fleet:
     """The smallest fleet with other sections, by their names in fleet.yaml; without the catalog."""
     raw = yaml.safe_load((ROOT / "tests/config/valid/minimal.yaml").read_text())
-    return parse_fleet(raw | sections)
+    return mirrored(parse_fleet(raw | sections))
 
 
 def trees_of(fleet: Fleet) -> dict[str, bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fleet import names
+from fleet.manifests.mirror import access, mirror_secrets
 from fleet.manifests.objects import (
     copied,
     custom_resource_exists,
@@ -57,6 +58,7 @@ def automation_resource_set(fleet: Fleet) -> Manifest:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(NAMESPACE)},
         copied("ConfigMap", names.RUNTIME_INFO, NAMESPACE),
         copied("Secret", names.GIT_SECRET, NAMESPACE),
+        *mirror_secrets(fleet, NAMESPACE),
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata(names.TENANT_ACCOUNT, NAMESPACE)},
         role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", NAMESPACE),
         git_repository(fleet, NAMESPACE, NAMESPACE, MAIN, names.GIT_SECRET),
@@ -74,11 +76,15 @@ def _policies() -> Manifest:
     return manifest
 
 
-def policy(name: str, release: Release) -> tuple[Manifest, Manifest]:
+def policy(fleet: Fleet, name: str, release: Release) -> tuple[Manifest, Manifest]:
     """What lists a chart's versions, and what chooses one; a range leaves pre-releases out unless it names one."""
     image = release.chart.removeprefix("oci://")
     return (
-        _image("ImageRepository", name, {"image": image, "interval": "12h", "provider": "generic"}),
+        _image(
+            "ImageRepository",
+            name,
+            {"image": image, "interval": "12h", "provider": "generic", **access(fleet, image)},
+        ),
         _image(
             "ImagePolicy",
             name,

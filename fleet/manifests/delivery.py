@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 from fleet import names
 from fleet.manifests.alerts import alert_kinds, alert_secrets, alerts, alerts_resource_set, has_alerts, status_secret
 from fleet.manifests.automation import automation_resource_set
+from fleet.manifests.decryption import age_secret, are_encrypted, decryption_inputs
+from fleet.manifests.mirror import default_account, mirror_secrets
 from fleet.manifests.objects import (
     copied,
     custom_resource_exists,
@@ -30,6 +32,7 @@ CONTROLLERS = "infra-controllers"
 CONFIGS = "infra-configs"
 
 ENVIRONMENT = "<< inputs.environment >>"
+DEPENDS_ON = "<< inputs.dependsOn | toJson >>"
 
 READY_ONCE = "dep.status.observedGeneration >= 0"
 """CEL: the CRD's default is -1 and the controller raises it with the first success, so that a dependency that fails
@@ -136,16 +139,16 @@ def _infra(fleet: Fleet, name: str, components: Mapping[str, Component]) -> Mani
     content = source(fleet, INFRA, names.SYNC)
     resources = [
         _namespace("platform"),
-        *_account(fleet, content),
+        *_account(fleet, content, components),
         role_binding("ClusterRoleBinding", f"flux-infra-{TENANT}", "cluster-admin", TENANT),
         _isolation("platform", "<< inputs.ingress | toJson >>"),
         content.manifest,
-        _kustomization(CONTROLLERS, content, f"controllers/{ENVIRONMENT}", "<< inputs.dependsOn | toJson >>"),
-        _kustomization(CONFIGS, content, f"configs/{ENVIRONMENT}", [{"name": CONTROLLERS}]),
+        _kustomization(CONTROLLERS, content, f"controllers/{ENVIRONMENT}", DEPENDS_ON, components),
+        _kustomization(CONFIGS, content, f"configs/{ENVIRONMENT}", [{"name": CONTROLLERS}], components),
         *alerts(fleet, TENANT, REPOSITORY, status_secret(fleet, names.SYNC)),
     ]
     inputs = [
-        _input(fleet, c, component, fleet.repositories.infra) | {"ingress": _ingress(component)}
+        _input(fleet, c, component, fleet.repositories.infra, components) | {"ingress": _ingress(component)}
         for c, component in components.items()
     ]
     return resource_set(name, every="5m", depends_on=_prerequisites(fleet), inputs=inputs, resources=resources)
@@ -156,17 +159,17 @@ def _apps(fleet: Fleet, name: str, tenants: Mapping[str, Tenant]) -> Manifest:
     content = source(fleet, APPS, names.TENANTS_SECRET)
     resources = [
         _namespace("tenant"),
-        *_account(fleet, content),
+        *_account(fleet, content, tenants),
         role_binding("RoleBinding", names.TENANT_ACCOUNT, "admin", TENANT),
         _quota(),
         _requests(),
         _isolation("tenant", [{"from": NEIGHBOURS}]),
         content.manifest,
-        _kustomization(APPS, content, ENVIRONMENT, "<< inputs.dependsOn | toJson >>"),
+        _kustomization(APPS, content, ENVIRONMENT, DEPENDS_ON, tenants),
         *alerts(fleet, TENANT, REPOSITORY, status_secret(fleet, names.TENANTS_SECRET)),
     ]
     inputs = [
-        _input(fleet, t, tenant, fleet.repository_of(tenant))
+        _input(fleet, t, tenant, fleet.repository_of(tenant), tenants)
         | {"team": tenant.team, "quota": tenant.quota.model_dump()}
         for t, tenant in tenants.items()
     ]
@@ -188,7 +191,7 @@ def _prerequisites(fleet: Fleet) -> list[Manifest]:
     return [policies, *(custom_resource_exists(crd) for crd in crds), *alert_kinds(fleet)]
 
 
-def _input(fleet: Fleet, name: str, workload: Workload, repository: str) -> Manifest:
+def _input(fleet: Fleet, name: str, workload: Workload, repository: str, among: Mapping[str, Workload]) -> Manifest:
     return {
         "tenant": name,
         "repository": repository,
@@ -196,6 +199,7 @@ def _input(fleet: Fleet, name: str, workload: Workload, repository: str) -> Mani
         **source_inputs(fleet),
         "podSecurity": workload.pod_security,
         "dependsOn": list(_depends_on(workload.depends_on)),
+        **decryption_inputs(workload, among),
     }
 
 
@@ -210,25 +214,35 @@ def _namespace(role: str) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(TENANT, labels=labels)}
 
 
-def _account(fleet: Fleet, content: Source) -> list[Manifest]:
+def _account(fleet: Fleet, content: Source, workloads: Mapping[str, Workload]) -> list[Manifest]:
     """The account Flux impersonates, and copies of the cluster's variables and of the secrets."""
     account: Manifest = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
         "metadata": metadata(names.TENANT_ACCOUNT, TENANT),
     }
-    if content.secret == names.REGISTRY_SECRET:
-        account["imagePullSecrets"] = [{"name": names.REGISTRY_SECRET}]
+    if are_encrypted(workloads):
+        account["metadata"]["annotations"] = "<< inputs.identity | toJson >>"
+    if content.condition:
+        secrets = f'(list (dict "name" "{content.secret}"))'
+        account["imagePullSecrets"] = f"<< {content.condition} | ternary {secrets} list | toJson >>"
     return [
         copied("ConfigMap", names.RUNTIME_INFO, TENANT),
-        copied("Secret", content.secret, TENANT, type=content.secret_type),
+        copied("Secret", content.secret, TENANT, condition=content.condition, type=content.secret_type),
+        *age_secret(TENANT, workloads),
         *alert_secrets(fleet, TENANT),
+        *mirror_secrets(fleet, TENANT),
         account,
+        *default_account(fleet, TENANT),
     ]
 
 
-def _kustomization(name: str, content: Source, path: str, depends_on: str | list[Manifest]) -> Manifest:
-    return tenant_kustomization(TENANT, name, content.reference, f"{content.folder}/{path}", depends_on)
+def _kustomization(
+    name: str, content: Source, path: str, depends_on: str | list[Manifest], workloads: Mapping[str, Workload]
+) -> Manifest:
+    decryption = "<< inputs.decryption | toJson >>" if are_encrypted(workloads) else None
+    folder = f"{content.folder}/{path}"
+    return tenant_kustomization(TENANT, name, content.reference, folder, depends_on, decryption)
 
 
 def _quota() -> Manifest:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleet import names
 from fleet.model.base import Manifest
+from fleet.model.mirror import Mirror
 
 CRD_API = "apiextensions.k8s.io/v1"
 
@@ -31,9 +32,15 @@ def flux_system(name: str, *, labels: Manifest | None = None, annotations: Manif
     return metadata(name, names.FLUX_NAMESPACE, labels=labels, annotations=annotations)
 
 
-def cosign(subject: str) -> Manifest:
-    """Keyless verification of an artifact signed by a GitHub workflow whose identity matches `subject` (a regex)."""
-    return {"provider": "cosign", "matchOIDCIdentity": [{"issuer": COSIGN_ISSUER, "subject": f"^{subject}$"}]}
+def cosign(subject: str, mirror: Mirror | None) -> Manifest:
+    """Keyless verification of an artifact signed by a GitHub workflow whose identity matches `subject` (a regex).
+
+    With a trusted root it asks none of Sigstore's services.
+    """
+    known = mirror is not None and mirror.trusted_root
+    root = {"trustedRootSecretRef": {"name": names.TRUST_SECRET}} if known else {}
+    identity = {"issuer": COSIGN_ISSUER, "subject": f"^{subject}$"}
+    return {"provider": "cosign", "matchOIDCIdentity": [identity]} | root
 
 
 def workflow(owner: str, repository: str, file: str, ref: str) -> str:
@@ -81,8 +88,20 @@ def config_map(meta: Manifest, data: Manifest | None = None) -> Manifest:
     return body | {"data": data} if data is not None else body
 
 
-def copied(kind: str, name: str, namespace: str, **extra: str | None) -> Manifest:
-    """A ConfigMap or Secret that the operator keeps equal to the one of that name in flux-system."""
+def copied(
+    kind: str,
+    name: str,
+    namespace: str,
+    *,
+    origin: str | None = None,
+    condition: str | None = None,
+    **extra: str | None,
+) -> Manifest:
+    """A ConfigMap or Secret that the operator keeps equal to the one in flux-system of that name, or of the name
+    `origin`. Left out for inputs that do not meet `condition`, an expression of the operator's templates."""
+    annotations = {names.ANNOTATION_COPY_FROM: f"{names.FLUX_NAMESPACE}/{origin or name}"}
+    if condition:
+        annotations[names.ANNOTATION_RECONCILE] = f'<< {condition} | ternary "enabled" "disabled" >>'
     return {
         "apiVersion": "v1",
         "kind": kind,
@@ -90,14 +109,19 @@ def copied(kind: str, name: str, namespace: str, **extra: str | None) -> Manifes
             name,
             namespace,
             labels={names.LABEL_WATCH: "Enabled"},
-            annotations={names.ANNOTATION_COPY_FROM: f"{names.FLUX_NAMESPACE}/{name}"},
+            annotations=annotations,
         ),
         **{key: value for key, value in extra.items() if value},
     }
 
 
 def tenant_kustomization(
-    namespace: str, name: str, source: tuple[str, str], path: str, depends_on: str | list[Manifest] | None = None
+    namespace: str,
+    name: str,
+    source: tuple[str, str],
+    path: str,
+    depends_on: str | list[Manifest] | None = None,
+    decryption: str | None = None,
 ) -> Manifest:
     """Applies `path` of a source (kind and name) to its own namespace, as the account there, and waits for it."""
     kind, source_name = source
@@ -112,6 +136,7 @@ def tenant_kustomization(
         "sourceRef": {"kind": kind, "name": source_name},
         "path": path,
         "prune": True,
+        "decryption": decryption,
         "postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": names.RUNTIME_INFO}]},
     }
     return {

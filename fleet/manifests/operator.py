@@ -6,6 +6,7 @@ The first install uses the same values as the release that Flux makes of it late
 from __future__ import annotations
 
 from fleet import names
+from fleet.manifests.mirror import access, operator_pod
 from fleet.manifests.objects import CHART_LAYER, RETRY, cosign, custom_resource_exists, flux_system, resource_set
 from fleet.model import Fleet
 from fleet.model.base import Manifest
@@ -15,6 +16,7 @@ def operator_values(fleet: Fleet) -> Manifest:
     return {
         "multitenancy": {"enabled": True, "defaultServiceAccount": names.OPERATOR},
         "reporting": {"interval": fleet.operator.report_interval},
+        **operator_pod(fleet),
     }
 
 
@@ -26,11 +28,13 @@ def operator_resource_set(fleet: Fleet) -> Manifest:
         "metadata": flux_system(names.OPERATOR),
         "spec": {
             "interval": "10m",
-            "url": names.OPERATOR_CHART,
+            "url": fleet.operator.chart,
+            **access(fleet, fleet.operator.chart),
             "layerSelector": CHART_LAYER,
             "ref": {"semver": fleet.operator.version},
             "verify": cosign(
-                "https://github[.]com/controlplaneio-fluxcd/charts/[.]github/workflows/release[.]yml@refs/tags/v[0-9.]+"
+                "https://github[.]com/controlplaneio-fluxcd/charts/[.]github/workflows/release[.]yml@refs/tags/v[0-9.]+",
+                fleet.mirror,
             ),
         },
     }

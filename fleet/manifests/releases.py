@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from fleet import names
 from fleet.manifests.dump import Commented
+from fleet.manifests.mirror import access, rewriting
 from fleet.manifests.objects import CHART_LAYER, RETRY, metadata
-from fleet.model import Release
+from fleet.model import Fleet, Release
 from fleet.model.base import Manifest
 
 
-def release_objects(name: str, release: Release, *, design: str, policy: str) -> tuple[Manifest, ...]:
+def release_objects(fleet: Fleet, name: str, release: Release, *, policy: str) -> tuple[Manifest, ...]:
     """The chart's source and the HelmRelease; `policy` is `namespace:name` of the ImagePolicy of the version."""
     version = Commented(release.version, f'{{"$imagepolicy": "{policy}:tag"}}')
-    if design == "git":
-        return _chart_repository(name, release), _helm_release(name, release, {"chart": _chart(name, release, version)})
+    if fleet.design == "git":
+        chart = {"chart": _chart(name, release, version)}
+        return _chart_repository(fleet, name, release), _helm_release(fleet, name, release, chart)
     reference = {"kind": "OCIRepository", "name": f"{name}-chart"}
-    return _chart_source(name, release, version), _helm_release(name, release, {"chartRef": reference})
+    source = _chart_source(fleet, name, release, version)
+    return source, _helm_release(fleet, name, release, {"chartRef": reference})
 
 
 def values_patch(name: str, values: Manifest) -> Manifest:
@@ -32,7 +35,7 @@ def values_patch(name: str, values: Manifest) -> Manifest:
     }
 
 
-def local_release(name: str, release: Release, *, source: str, folder: str) -> Manifest:
+def local_release(fleet: Fleet, name: str, release: Release, *, source: str, folder: str) -> Manifest:
     """The HelmRelease of a chart in the Git repository `source`, made anew with every commit; `folder` is that of the
     component or tenant."""
     chart = {
@@ -41,10 +44,10 @@ def local_release(name: str, release: Release, *, source: str, folder: str) -> M
         "reconcileStrategy": "Revision",
         "sourceRef": {"kind": "GitRepository", "name": source},
     }
-    return _helm_release(name, release, {"chart": {"spec": chart}})
+    return _helm_release(fleet, name, release, {"chart": {"spec": chart}})
 
 
-def _chart_source(name: str, release: Release, version: str) -> Manifest:
+def _chart_source(fleet: Fleet, name: str, release: Release, version: str) -> Manifest:
     return {
         "apiVersion": names.SOURCE_API,
         "kind": "OCIRepository",
@@ -54,16 +57,22 @@ def _chart_source(name: str, release: Release, version: str) -> Manifest:
             "url": release.chart,
             "layerSelector": CHART_LAYER,
             "ref": {"tag": version},
+            **access(fleet, release.chart),
         },
     }
 
 
-def _chart_repository(name: str, release: Release) -> Manifest:
+def _chart_repository(fleet: Fleet, name: str, release: Release) -> Manifest:
     return {
         "apiVersion": names.SOURCE_API,
         "kind": "HelmRepository",
         "metadata": metadata(f"{name}-charts"),
-        "spec": {"type": "oci", "interval": "12h", "url": release.chart.rpartition("/")[0]},
+        "spec": {
+            "type": "oci",
+            "interval": "12h",
+            "url": release.chart.rpartition("/")[0],
+            **access(fleet, release.chart),
+        },
     }
 
 
@@ -78,7 +87,7 @@ def _chart(name: str, release: Release, version: str) -> Manifest:
     }
 
 
-def _helm_release(name: str, release: Release, chart: Manifest) -> Manifest:
+def _helm_release(fleet: Fleet, name: str, release: Release, chart: Manifest) -> Manifest:
     spec: Manifest = {
         "interval": "1h",
         "timeout": "10m",
@@ -88,6 +97,7 @@ def _helm_release(name: str, release: Release, chart: Manifest) -> Manifest:
         "upgrade": {"crds": "CreateReplace", "strategy": RETRY},
         "driftDetection": _drift_detection(release),
     }
+    spec |= rewriting(fleet, release)
     if release.test:
         spec["test"] = {"enable": True}
     if release.values:

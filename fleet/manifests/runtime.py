@@ -44,13 +44,14 @@ def _artifact(fleet: Fleet, cluster: str) -> dict[str, str]:
     environment = fleet.environment_of(cluster)
     releases = environment.tracks == "releases"
     return {
+        "REGISTRY_PROVIDER": fleet.flux_of(cluster).registry_provider,
         "ARTIFACT_TAG": environment.artifact_tag,
         "ARTIFACT_SUBJECT_WORKFLOW": "release-artifact" if releases else "push-artifact",
         "ARTIFACT_SUBJECT_GIT_REF": f"refs/tags/{COMPONENT}/{RELEASE_TAG}" if releases else "refs/heads/main",
     }
 
 
-def runtime_config_map(data: Mapping[str, str]) -> Manifest:
+def runtime_config_map(data: Mapping[str, object]) -> Manifest:
     """The ConfigMap `flux-runtime-info`. Applied by merging: Flux owns the keys of Git, the program the stack's."""
     meta = flux_system(
         names.RUNTIME_INFO,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fleet import names
+from fleet.manifests.mirror import trust
 from fleet.manifests.objects import cosign, metadata, workflow
 from fleet.manifests.runtime import COMPONENT
 from fleet.model import Fleet
@@ -15,6 +16,8 @@ from fleet.model.base import Manifest
 
 TENANT = "<< inputs.tenant >>"
 REPOSITORY = "<< inputs.repository >>"
+GENERIC = 'eq inputs.registryProvider "generic"'
+"""The operator's expression for whether the cluster signs in to the registry with a token."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Source:
     secret: str
     """Secret that it signs in with, copied from flux-system."""
     secret_type: str | None
+    condition: str | None = None
+    """The operator's expression for whether the cluster has that secret; None where every cluster has."""
 
     @property
     def reference(self) -> tuple[str, str]:
@@ -45,6 +50,7 @@ def source(fleet: Fleet, name: str, git_secret: str) -> Source:
         folder=".",
         secret=names.REGISTRY_SECRET,
         secret_type="kubernetes.io/dockerconfigjson",  # noqa: S106 a type of Secret
+        condition=GENERIC,
     )
 
 
@@ -53,6 +59,7 @@ def source_inputs(fleet: Fleet) -> Manifest:
     if fleet.design == "git":
         return {}
     return {
+        "registryProvider": "${REGISTRY_PROVIDER}",
         "tag": "${ARTIFACT_TAG}",
         "artifactSubjectWorkflow": "${ARTIFACT_SUBJECT_WORKFLOW}",
         "artifactSubjectGitRef": "${ARTIFACT_SUBJECT_GIT_REF}",
@@ -80,7 +87,11 @@ def git_repository(fleet: Fleet, name: str, namespace: str, branch: str, secret:
 
 
 def _artifact(fleet: Fleet, name: str) -> Manifest:
-    """The tenant's own artifact, signed by the workflow of its repository and, for a release, by its own tag only."""
+    """The tenant's own artifact, signed by the workflow of its repository and, for a release, by its own tag only.
+
+    The account brings the token. A source that names an account and a cloud would sign in as that account, which needs
+    `objectLevelWorkloadIdentity` and rights of its own; without an account, source-controller signs in as itself.
+    """
     ref = f'<< inputs.artifactSubjectGitRef | replace "{COMPONENT}" inputs.tenant >>'
     repository = '<< inputs.repository | replace "." "[.]" >>'
     subject = workflow(fleet.owner, repository, "<< inputs.artifactSubjectWorkflow >>", ref)
@@ -90,9 +101,11 @@ def _artifact(fleet: Fleet, name: str) -> Manifest:
         "metadata": metadata(name, TENANT),
         "spec": {
             "interval": "5m",
-            "serviceAccountName": names.TENANT_ACCOUNT,
+            "provider": "<< inputs.registryProvider >>",
+            "serviceAccountName": f'<< {GENERIC} | ternary "{names.TENANT_ACCOUNT}" "" | quote >>',
             "url": f"oci://{fleet.artifacts}/<< inputs.repository | lower >>/{TENANT}",
             "ref": {"tag": "<< inputs.tag >>"},
-            "verify": cosign(subject),
+            "verify": cosign(subject, fleet.mirror),
+            **trust(fleet),
         },
     }

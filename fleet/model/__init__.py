@@ -5,11 +5,14 @@
 
 from fleet.model.catalog import with_catalog
 from fleet.model.clusters import AksCluster, ClusterSource, EksCluster, ExistingCluster, GkeCluster, KindCluster
-from fleet.model.credential import Credential, credentials_of
+from fleet.model.credential import Credential, credentials_of, credentials_on
+from fleet.model.decryption import Decryption, age_keys
 from fleet.model.environment import Cluster, Environment
 from fleet.model.fleet import Fleet, Repositories
 from fleet.model.flux import Flux, Operator
 from fleet.model.github import AppInstallation, Bot, GitHub, Team
+from fleet.model.mirror import Mirror
+from fleet.model.mirroring import mirrored
 from fleet.model.parsing import parse_fleet, parse_stack
 from fleet.model.repository import Branch, Repository, repositories_of
 from fleet.model.stack import Stack, stack_file
@@ -25,6 +28,7 @@ __all__ = [
     "Component",
     "Config",
     "Credential",
+    "Decryption",
     "EksCluster",
     "Environment",
     "ExistingCluster",
@@ -33,6 +37,7 @@ __all__ = [
     "GitHub",
     "GkeCluster",
     "KindCluster",
+    "Mirror",
     "Operator",
     "Quota",
     "Release",
@@ -42,7 +47,10 @@ __all__ = [
     "Team",
     "Tenant",
     "Workload",
+    "age_keys",
     "credentials_of",
+    "credentials_on",
+    "mirrored",
     "parse_fleet",
     "parse_stack",
     "repositories_of",

@@ -87,6 +87,17 @@ Chart = Annotated[
 ]
 """A chart in an OCI registry, or one in the repository, below the folder of its component or tenant."""
 
+_IMAGE: Final = r"^([a-z0-9.-]+(:[0-9]+)?/)?[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+
+ImageName = Annotated[str, StringConstraints(pattern=rf"{_IMAGE}$")]
+"""Name of an image without tag and digest; a host is optional, as in a chart."""
+
+ImageReference = Annotated[
+    str,
+    StringConstraints(pattern=rf"{_IMAGE}(:[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}})?(@sha256:[0-9a-f]{{64}})?$"),
+]
+"""An image as a pod names it; tag and digest are optional."""
+
 SourcePrefix = Annotated[str, StringConstraints(pattern=r"^(oci|https)://\S+/$")]
 """Address prefix; the slash at the end keeps `oci://ghcr.io/acme` from admitting `oci://ghcr.io/acme-evil`."""
 
@@ -119,3 +130,9 @@ def _refuse_line_breaks(value: str) -> str:
 VariableValue = Annotated[
     str, StringConstraints(max_length=4096), Field(strict=True), AfterValidator(_refuse_line_breaks)
 ]
+
+Certificates = Annotated[
+    str,
+    StringConstraints(pattern=r"^(-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\n*)+$"),
+]
+"""Certificates in PEM."""

@@ -17,6 +17,8 @@ from fleet.errors import Problem, did_you_mean
 from fleet.model.faults import problems_of
 from fleet.model.fleet import Fleet
 from fleet.model.flux import CORE, Flux
+from fleet.model.identity import check_identity
+from fleet.model.mirror_checks import check_mirror
 from fleet.model.repository import BOT_ENVIRONMENT, BOTS, Repository, policy_name, repositories_of
 from fleet.model.tenant import Component, Tenant, Workload
 from fleet.model.variables import reserved_variables
@@ -35,10 +37,12 @@ def check_fleet(fleet: Fleet, raw: Mapping[str, Any], source: str) -> list[Probl
         _teams,
         _environments,
         _clusters,
+        check_identity,
         _namespaces,
         _dependencies,
         _delivered,
         _releases,
+        check_mirror,
         _own_repositories,
         _automation,
     )
@@ -169,9 +173,6 @@ def _flux(fleet: Fleet, cluster: str, path: str) -> Iterator[Problem]:
     if alerting and "notification-controller" not in installed:
         hint = "add it, or switch alerts off: `alerts: {commitStatus: false}`"
         yield Problem(f"{path}.flux.components", "`notification-controller` is missing, which sends alerts", hint)
-    if fleet.design == "git" and fleet.flux_of(cluster).sync_provider != "generic":
-        hint = "in the git design `environments.<name>.auth` says how Flux signs in; remove it"
-        yield Problem(f"{path}.flux.syncProvider", "is for registries", hint)
 
 
 def _namespaces(fleet: Fleet, raw: Mapping[str, Any], source: str) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from fleet.model.repository import repositories_of
 
 if TYPE_CHECKING:
     from fleet.model.fleet import Fleet
+    from fleet.model.mirror import Mirror
 
 Access = Literal["read", "write"]
 
@@ -39,6 +40,11 @@ class Credential:
         """Key of the stack's configuration that holds it."""
         return f"{self.name}Token" if self.auth == "token" else f"{self.name}AppKey"
 
+    @property
+    def is_of_a_registry(self) -> bool:
+        """Whether it is no credential of GitHub's API; its permissions are then scopes, which say read or write."""
+        return self.name in ("registry", "mirror")
+
 
 def credentials_of(fleet: Fleet, environment: str, stack: str) -> tuple[Credential, ...]:
     """What the stack of an environment needs, in the order in which it is used."""
@@ -51,11 +57,24 @@ def credentials_of(fleet: Fleet, environment: str, stack: str) -> tuple[Credenti
     return tuple(found)
 
 
+def credentials_on(fleet: Fleet, cluster: str) -> tuple[Credential, ...]:
+    """Those of its environment that lie on a cluster."""
+    writes = fleet.automates(cluster) or fleet.environment_of(cluster).role == "update"
+    needless = set() if writes else {names.GIT_SECRET}  # another cluster of the environment runs image automation
+    if not fleet.pulls_by_token(cluster):
+        needless.add(names.REGISTRY_SECRET)
+    found = _cluster(fleet, fleet.clusters[cluster].environment)
+    return tuple(credential for credential in found if credential.secret not in needless)
+
+
 def _cluster(fleet: Fleet, environment: str) -> list[Credential]:
+    """What the clusters of an environment need, taken together."""
     found = []
-    if fleet.design == "oci":
+    if any(fleet.pulls_by_token(cluster) for cluster in fleet.clusters_in(environment)):
         found.append(_registry(fleet))
-    else:
+    if fleet.mirror and fleet.mirror.user:
+        found.append(_mirror(fleet.mirror))
+    if fleet.design == "git":
         found += [_platform(fleet, environment), _tenants(fleet, environment)]
     if environment in fleet.updating or environment == fleet.automating:
         found.append(_update(fleet, environment, secret=names.GIT_SECRET))
@@ -96,6 +115,18 @@ def _registry(fleet: Fleet) -> Credential:
         secret=names.REGISTRY_SECRET,
         permissions={"read:packages": "read"},
         repositories=_named(fleet, "fleet", "infra", "apps"),
+    )
+
+
+def _mirror(mirror: Mirror) -> Credential:
+    """Pods pull with it, so that each namespace has a copy: it must be able to read and no more."""
+    return Credential(
+        name="mirror",
+        purpose=f"clusters pull from the mirror as `{mirror.user}`; a copy lies in each namespace",
+        auth="token",
+        secret=names.MIRROR_SECRET,
+        permissions={"pull": "read"},
+        repositories=mirror.servers,
     )
 
 

@@ -10,6 +10,7 @@ from fleet.model.base import DnsLabel, GitHubOwner, Model, RegistryBase, Reposit
 from fleet.model.environment import Cluster, Environment
 from fleet.model.flux import AUTOMATION, CORE, UPDATE, Controller, Flux, Operator
 from fleet.model.github import Alerts, Bot, GitHub, Team
+from fleet.model.mirror import Mirror
 from fleet.model.repository import MAIN, PRODUCTION
 from fleet.model.tenant import Component, Tenant, Workload
 
@@ -42,6 +43,8 @@ class Fleet(Model):
     """The Flux bot."""
     teams: dict[DnsLabel, Team]
     """Teams by name."""
+    mirror: Mirror | None = None
+    """Registry inside from which everything is pulled that others publish; by default the internet."""
     operator: Operator = Operator()
     """The Flux Operator on every cluster."""
     flux: Flux = Flux()
@@ -72,6 +75,13 @@ class Fleet(Model):
     def artifacts(self) -> str:
         """Base of all artifacts, without scheme. OCI repositories are lower case, GitHub owners need not be."""
         return f"{self.registry}/{self.owner.lower()}"
+
+    def pulled_from(self, reference: str) -> str:
+        """Where clusters get an image or artifact from; what the owner publishes, and what is on the mirror, stay."""
+        own = f"{reference.removeprefix('oci://')}/".startswith(f"{self.artifacts}/")
+        if self.mirror is None or own or self.mirror.serves(reference):
+            return reference
+        return self.mirror.address(reference)
 
     @property
     def home(self) -> str:
@@ -113,7 +123,12 @@ class Fleet(Model):
     @property
     def has_bot_account(self) -> bool:
         """Whether the bot is a GitHub user: registries know tokens of users only, and an App is no user."""
-        return self.design == "oci" or any(environment.auth == "token" for environment in self.environments.values())
+        tokens = any(environment.auth == "token" for environment in self.environments.values())
+        return tokens or any(self.pulls_by_token(cluster) for cluster in self.clusters)
+
+    def pulls_by_token(self, cluster: str) -> bool:
+        """Whether a cluster signs in to the fleet's registry with a token, not as an identity that a cloud knows."""
+        return self.design == "oci" and self.flux_of(cluster).registry_provider == "generic"
 
     def repository_url(self, repository: str) -> str:
         """Address that Git clones from."""

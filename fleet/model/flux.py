@@ -16,6 +16,7 @@ from fleet.model.base import (
     DnsLabel,
     DnsName,
     Duration,
+    ImageName,
     Manifest,
     Model,
     OciUrl,
@@ -55,6 +56,10 @@ class Operator(Model):
 
     version: Version = "0.58.1"
     """Exact chart version, of the first install and of what Flux keeps it at."""
+    chart: OciUrl = names.OPERATOR_CHART
+    """Address of its chart."""
+    image: ImageName = names.OPERATOR_IMAGE
+    """Name of its image; the tag is that of the version."""
     report_interval: Duration = "45s"
     """Time between two FluxReports."""
 
@@ -92,6 +97,8 @@ class Flux(Model):
     """OCI artifact with the manifests of the controllers."""
     image_pull_secret: DnsName | None = None
     """Secret in flux-system for the controllers' images."""
+    artifact_pull_secret: DnsName | None = None
+    """Secret in flux-system for the artifact with their manifests."""
     components: tuple[Controller, ...] | None = None
     """Controllers to install; by default what the cluster's role needs."""
     type: Literal["kubernetes", "openshift", "aws", "azure", "gcp"] = "kubernetes"
@@ -103,11 +110,11 @@ class Flux(Model):
     network_policy: bool = True
     """Restrict network access to flux-system."""
     object_level_workload_identity: bool = False
-    """Workload identity by object."""
+    """Workload identity by object: what is encrypted is decrypted as account `flux` of its namespace."""
     multitenant_workload_identity: bool = False
-    """Lock-down of workload identity; needs `objectLevelWorkloadIdentity`."""
-    sync_provider: Literal["generic", "aws", "azure", "gcp"] = "generic"
-    """How source-controller signs in to the registry of the fleet artifact."""
+    """Lock-down of workload identity, for sources too; needs `objectLevelWorkloadIdentity`."""
+    registry_provider: Literal["generic", "aws", "azure", "gcp"] = "generic"
+    """How source-controller signs in to the fleet's registry: `generic`, with a token; a cloud, as its own identity."""
     sync_interval: Duration = "1m"
     """Time between two looks at the fleet artifact."""
     sharding: Sharding | None = None

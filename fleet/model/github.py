@@ -87,7 +87,7 @@ class Alerts(Model):
     """What the chat is told: `error` for failures only."""
 
 
-Use = Literal["github", "platform", "tenants", "update", "status", "registry"]
+Use = Literal["github", "platform", "tenants", "update", "status", "registry", "mirror"]
 """What a credential is for; `fleet.model.credential` says what each must be allowed to do."""
 
 

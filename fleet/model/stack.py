@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fleet import names
 from fleet.model.base import DnsLabel, Model, OciUrl, RegistryBase, VariableName, VariableValue, Version
 from fleet.model.clusters import ClusterSource
 from fleet.model.github import AppInstallation, Use
@@ -26,8 +25,8 @@ class Stack(Model):
     """How each cluster of the environment is made."""
     operator_version: Version | None = None
     """Chart version that replaces `operator.version` of fleet.yaml for the first install in this stack."""
-    operator_chart: str = names.OPERATOR_CHART
-    """Address of the operator's chart, or the path of a local copy."""
+    operator_chart: str | None = None
+    """Address that replaces `operator.chart` of fleet.yaml for the first install in this stack, or a path."""
     github_apps: dict[Use, AppInstallation] = {}
     """GitHub Apps by use, in an environment with `auth: app`; the private key of each is the secret `<use>AppKey`."""
     git_url: Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]+)?$")] | None = None

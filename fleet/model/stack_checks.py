@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 from typing import Any
 
 from fleet.errors import Problem, did_you_mean
 from fleet.model.checks import keys_of
+from fleet.model.clusters import KindCluster
 from fleet.model.credential import credentials_of
 from fleet.model.fleet import Fleet
 from fleet.model.stack import Stack, stack_file
@@ -37,8 +39,36 @@ def check_stack(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, name: str) -
         for name in wanted
         if name not in configured
     ]
+    problems += [
+        Problem(f"{source}.clusters.{name}", fault, "choose another name in fleet.yaml")
+        for name, made in stack.clusters.items()
+        if (fault := made.misnamed(made.made_as(name)))
+    ]
+    problems += _made_names(stack, f"{source}.clusters")
+    problems += _host_ports(stack, f"{source}.clusters")
     problems += _github_apps(stack, raw, fleet, name)
     return [*problems, *_stack_variables(stack, fleet, f"{source}.runtimeInfo")]
+
+
+def _made_names(stack: Stack, path: str) -> Iterator[Problem]:
+    """The state and the clouds know a cluster by the name that it was made by."""
+    owners: dict[str, str] = {}
+    for name, source in stack.clusters.items():
+        made_as = source.made_as(name)
+        if (other := owners.setdefault(made_as, name)) != name:
+            message = f"`{name}` and `{other}` would both be made by the name `{made_as}`"
+            hint = "what was renamed has `renamedFrom`; a new cluster needs a new name"
+            yield Problem(f"{path}.{name}", message, hint)
+
+
+def _host_ports(stack: Stack, path: str) -> Iterator[Problem]:
+    """Clusters of kind share the ports of one machine."""
+    kinds = {name: source for name, source in stack.clusters.items() if isinstance(source, KindCluster)}
+    opened = [(name, mapping) for name, source in kinds.items() for mapping in source.mappings]
+    for (one, first), (two, second) in combinations(opened, 2):
+        if first.meets(second):
+            message = f"port {second.host} of this machine leads into `{one}` already"
+            yield Problem(f"{path}.{two}", message, "give `ports` and `ingress` other host ports")
 
 
 def _github_apps(stack: Stack, raw: Mapping[str, Any], fleet: Fleet, name: str) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from fleet.model.base import (
     LOCAL_CHARTS,
     Chart,
     DnsLabel,
+    ImageReference,
     Manifest,
     Model,
     Quantity,
@@ -21,6 +22,7 @@ from fleet.model.base import (
     Version,
     VersionRange,
 )
+from fleet.model.decryption import Decryption
 
 PodSecurity = Literal["privileged", "baseline", "restricted"]
 
@@ -75,6 +77,10 @@ class Release(Model):
     """Changes made in the cluster that stay: `paths` and `target` as in a HelmRelease."""
     test: bool = False
     """Whether the chart's tests run after each install and upgrade, and their failure fails the release."""
+    images: tuple[ImageReference, ...] | None = None
+    """Images that its pods pull, as the chart writes them; a mirror needs them all, `[]` says that there are none."""
+    mirror_values: Manifest = {}
+    """Values added where there is a mirror, for images that no pod template names; `<quay.io>` becomes its copy."""
 
     @property
     def is_local(self) -> bool:
@@ -113,6 +119,8 @@ class Workload(Model):
     """Pod security standard that the namespace enforces."""
     environments: tuple[DnsLabel, ...] | None = None
     """Environments that get it; by default all."""
+    decryption: Decryption | None = None
+    """How its files that SOPS encrypted are opened; without it, it has none."""
 
 
 class Component(Workload):

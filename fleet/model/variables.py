@@ -12,10 +12,12 @@ RUNTIME_KEYS = (
     "CLUSTER_DOMAIN",
     "GIT_BRANCH",
     "GIT_PROVIDER",
+    "REGISTRY_PROVIDER",
     "ARTIFACT_TAG",
     "ARTIFACT_SUBJECT_WORKFLOW",
     "ARTIFACT_SUBJECT_GIT_REF",
     "FLEET_STACK",
+    "FLEET_CLUSTER",
 )
 """Variables that the program computes; nobody else may set them."""
 

@@ -96,6 +96,8 @@ class StandIn:
         while True:
             self._inbox.put((kind, "RESTART", {}))
             try:
+                # lightkube never lets go of the connection of a watch that is refused: ask first.
+                next(iter(self._client.list(self._resources[kind], namespace="*", chunk_size=1)), None)
                 for change, source in self._client.watch(self._resources[kind], namespace="*"):
                     self._inbox.put((kind, change, source))
             except (httpx2.HTTPError, ValueError):  # ValueError: a line cut off in the middle

@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fleet import names
 from fleet.manifests.automation import FOLDER, PROPOSED
-from fleet.model import Credential, Fleet, Repository, credentials_of, repositories_of
+from fleet.manifests.dump import dump
+from fleet.manifests.images import BASE_IMAGE, NODE_IMAGE, REGISTRY_IMAGE, START_IMAGE
+from fleet.manifests.operator import operator_values
+from fleet.manifests.trees.access import access_values
+from fleet.model import Decryption, Fleet, Repository, Workload, age_keys, repositories_of
 from fleet.model.repository import BOT_ENVIRONMENT, BOTS, CHECK, MAIN, PRODUCTION, policy_name
 
 if TYPE_CHECKING:
@@ -47,11 +51,12 @@ def document_files(fleet: Fleet, repository: Repository) -> Iterator[tuple[str, 
             yield path, text.encode()
 
 
-def chart_files(folder: str, name: str, version: str) -> Iterator[tuple[str, bytes]]:
+def chart_files(fleet: Fleet, folder: str, name: str, version: str) -> Iterator[tuple[str, bytes]]:
     """A chart to start from, in `folder`."""
+    image, _, tag = fleet.pulled_from(START_IMAGE).rpartition(":")
     for path in sorted(_paths(CHART)):
-        text = _environment().get_template(f"{CHART}/{path}{SUFFIX}").render(name=name, version=version)
-        yield f"{folder}/{path}", text.encode()
+        template = _environment().get_template(f"{CHART}/{path}{SUFFIX}")
+        yield f"{folder}/{path}", template.render(name=name, version=version, image=image, tag=tag).encode()
 
 
 def _places(fleet: Fleet, repository: Repository) -> list[str]:
@@ -114,12 +119,15 @@ def _values(fleet: Fleet, repository: Repository) -> dict[str, Any]:
         "FLUX": FLUX,
         "artifact": f"{fleet.artifacts}/{repository.name.lower()}",
         "registry_host": fleet.registry.partition("/")[0],
+        "operator_host": fleet.operator.chart.removeprefix("oci://").partition("/")[0],
+        "operator_values": dump(operator_values(fleet)).decode(),
+        "node_image": fleet.pulled_from(NODE_IMAGE),
+        "registry_image": fleet.pulled_from(REGISTRY_IMAGE),
+        "base_image": fleet.pulled_from(BASE_IMAGE),
         "owners": _owners(fleet, repository),
-        "credentials": {name: _credentials(fleet, name) for name in fleet.environments},
-        "tokens": _tokens(fleet),
-        "admin": _admin(fleet),
-        "variable": variable,
-        "allowed": _allowed,
+        "encrypted": _encrypted(fleet, repository),
+        **access_values(fleet),
+        "trial_keys": age_keys(fleet, fleet.clusters[_tried(fleet)].environment),
         "tried": _tried(fleet),
         "released": _first(fleet, "releases"),
         "app_possible": any(environment.auth == "app" for environment in fleet.environments.values()),
@@ -132,39 +140,11 @@ def _values(fleet: Fleet, repository: Repository) -> dict[str, Any]:
     }
 
 
-def variable(credential: Credential) -> str:
-    """Start of the names of the variables and Actions secrets that hold a credential."""
-    return "FLUX_BOT" if credential.name == "update" else f"FLUX_{credential.name.upper()}"
-
-
-def _credentials(fleet: Fleet, environment: str) -> tuple[Credential, ...]:
-    """Those on the clusters of an environment: no stack has the empty name, so none is said to make repositories."""
-    return tuple(credential for credential in credentials_of(fleet, environment, stack="") if credential.secret)
-
-
-def _tokens(fleet: Fleet) -> list[tuple[list[str], Credential]]:
-    """Each credential with the environments that need it."""
-    found: list[tuple[list[str], Credential]] = []
-    for environment in fleet.environments:
-        for credential in _credentials(fleet, environment):
-            same = next((names for names, known in found if known == credential), None)
-            if same is None:
-                found.append(([environment], credential))
-            else:
-                same.append(environment)
-    return found
-
-
-def _admin(fleet: Fleet) -> Credential | None:
-    """What makes the repositories; its stack may be of any environment, and only the way to sign in depends on that."""
-    stack, environment = fleet.github.stack, next(iter(fleet.environments))
-    return credentials_of(fleet, environment, stack)[0] if stack else None
-
-
-def _allowed(credential: Credential) -> str:
-    """The permissions in words. Those of a registry are scopes, which say read or write themselves."""
-    scopes = credential.name == "registry"
-    return ", ".join(name if scopes else f"{name}: {access}" for name, access in credential.permissions.items())
+def _encrypted(fleet: Fleet, repository: Repository) -> dict[str, Decryption]:
+    """What opens the encrypted files of a component or tenant in the repository, by its name."""
+    workloads: Mapping[str, Workload] = fleet.components if repository.role == "infra" else fleet.tenants
+    mine = {name: w.decryption for name, w in workloads.items() if name in repository.workloads}
+    return {name: decryption for name, decryption in mine.items() if decryption}
 
 
 def _tried(fleet: Fleet) -> str:

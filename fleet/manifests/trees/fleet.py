@@ -6,6 +6,7 @@ from fleet import names
 from fleet.manifests.automation import automation_resource_set
 from fleet.manifests.delivery import tenant_resource_sets, tenants_kustomization
 from fleet.manifests.instance import flux_instance
+from fleet.manifests.mirror import trust_secret
 from fleet.manifests.operator import operator_resource_set, operator_values
 from fleet.manifests.runtime import runtime_config_map, runtime_info, substituted
 from fleet.manifests.trees.overlay import Files, kustomization
@@ -19,6 +20,8 @@ def fleet_files(fleet: Fleet, repository: Repository) -> Files:
             yield from _update_cluster(fleet, cluster, folder)
         else:
             yield from _cluster(fleet, cluster, folder)
+    if trust := trust_secret(fleet):
+        yield f"scripts/{names.TRUST_SECRET}.yaml", trust  # for bootstrap.sh: Flux needs it before it reads this tree
     for name, resource_set in tenant_resource_sets(fleet).items():
         yield f"tenants/{name}.yaml", resource_set
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fleet.manifests.delivery import INFRA
 from fleet.manifests.trees.overlay import Files, config_parts, layers
+from fleet.manifests.trees.sops import sops_file
 from fleet.manifests.trees.workloads import folder_of, local_charts, release_parts, update_files
 from fleet.model import Fleet, Repository
 
@@ -15,5 +16,6 @@ def infra_files(fleet: Fleet, repository: Repository) -> Files:
             f"{folder}/controllers", release_parts(fleet, repository, name, component, INFRA), environments
         )
         yield from layers(f"{folder}/configs", config_parts(component.configs), environments, component.config_maps)
-        yield from local_charts(name, component)
-    yield from update_files(fleet.components)
+        yield from local_charts(fleet, name, component)
+    yield from update_files(fleet, fleet.components)
+    yield from sops_file(fleet.components)

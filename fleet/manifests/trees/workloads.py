@@ -22,24 +22,24 @@ def release_parts(fleet: Fleet, repository: Repository, name: str, workload: Wor
     parts = []
     for release, spec in workload.releases.items():
         if spec.is_local:
-            content: object = local_release(release, spec, source=source, folder=folder_of(name))
+            content: object = local_release(fleet, release, spec, source=source, folder=folder_of(name))
         else:
             mark = f"{repository.update_namespace}:{policy_name(name, release)}"
-            content = release_objects(release, spec, design=fleet.design, policy=mark)
+            content = release_objects(fleet, release, spec, policy=mark)
         patches = {environment: values_patch(release, values) for environment, values in spec.environments.items()}
         parts.append(Part(name=release, content=content, patches=patches, patch=f"{release}-values"))
     return parts
 
 
-def local_charts(name: str, workload: Workload) -> Files:
+def local_charts(fleet: Fleet, name: str, workload: Workload) -> Files:
     """A chart to start from for each release whose chart lies in the repository."""
     for spec in workload.releases.values():
         if spec.is_local:
             chart = spec.chart.removeprefix("./")
-            yield from chart_files(f"{folder_of(name)}/{chart}", chart.rpartition("/")[2], spec.version)
+            yield from chart_files(fleet, f"{folder_of(name)}/{chart}", chart.rpartition("/")[2], spec.version)
 
 
-def update_files(workloads: Mapping[str, Workload]) -> Files:
+def update_files(fleet: Fleet, workloads: Mapping[str, Workload]) -> Files:
     """Which versions image automation may take: a file a release, and the list of them."""
     policies = {
         policy_name(name, release): spec
@@ -49,4 +49,4 @@ def update_files(workloads: Mapping[str, Workload]) -> Files:
     }
     yield f"{FOLDER}/kustomization.yaml", kustomization(f"{name}.yaml" for name in policies)
     for name, release in policies.items():
-        yield f"{FOLDER}/{name}.yaml", policy(name, release)
+        yield f"{FOLDER}/{name}.yaml", policy(fleet, name, release)
