@@ -1,8 +1,6 @@
 """The Pulumi program: settings → resources → outputs."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pulumi
 
@@ -10,13 +8,15 @@ from fleet import config, outputs, resources
 from fleet.errors import FleetError
 
 
-async def main() -> Mapping[str, Any]:
+async def main() -> None:
     try:
         settings = config.load(Path(__file__).parent)
         made = await resources.deploy(settings)
+        for name, value in outputs.describe(settings, made).items():
+            pulumi.export(name, value)
+        await made.check()
     except FleetError as error:
         raise pulumi.RunError(str(error)) from error
-    return outputs.describe(settings, made)
 
 
 pulumi.run(main)

@@ -5,16 +5,21 @@ What is found on the clusters comes from `tests/reader.py`, or from a server on 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from fleet import config, names
-from fleet.errors import ConfigError
+from fleet.errors import ConfigError, Problem
+from fleet.resources.clusters.kind.host import HostError
+from sandbox.cluster.credentials import _Authority
 from sandbox.program import seam
 from sandbox.program.registration import Registration
 from tests.recording import RecordingMonitor
@@ -59,7 +64,7 @@ Order = tuple[list[str], ...]
 
 def order(*secrets: str, sets: Iterable[str]) -> Order:
     """That of a cluster with these secrets and ResourceSets."""
-    stages = (["namespace"], ["operator"], [*secrets, "runtime"], [*sets], ["instance"])
+    stages = (["namespace"], [*secrets, "runtime"], ["operator"], [*sets], ["instance"])
     return tuple(stage for stage in stages if stage)
 
 
@@ -93,11 +98,30 @@ def kubeconfig_token(cluster: str) -> str:
     return f"bearer-of-{cluster}-0123456789"
 
 
-def kubeconfig(cluster: str, server: str = "http://127.0.0.1:1") -> str:
-    """A kubeconfig as clusters give it; by default nothing listens at its address."""
+@cache
+def authority(cluster: str) -> bytes:
+    """The certificate of a cluster's authority, in PEM; the program takes its fingerprint, a client trusts it."""
+    return _Authority().pem
+
+
+def identity(cluster: str) -> str:
+    """Of a cluster that kind made."""
+    return hashlib.sha256(authority(cluster)).hexdigest()
+
+
+def kubeconfig(cluster: str, server: str = "") -> str:
+    """A kubeconfig as clusters give it, of one context; by default nothing listens at its address.
+
+    Those of the kind stacks name their authority, as kind's do.
+    """
+    server = server or f"http://127.0.0.1:1/{cluster}"
+    trust = base64.b64encode(authority(cluster)).decode()
+    trusted = {"certificate-authority-data": trust} if cluster in KIND_STACKS else {}
     document = {
+        "apiVersion": "v1",
+        "kind": "Config",
         "current-context": cluster,
-        "clusters": [{"name": cluster, "cluster": {"server": server}}],
+        "clusters": [{"name": cluster, "cluster": {"server": server} | trusted}],
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": cluster}}],
         "users": [{"name": cluster, "user": {"token": kubeconfig_token(cluster)}}],
     }
@@ -142,6 +166,23 @@ class Run:
         return direct.union(*(self.before(found) for found in direct))
 
 
+class Kinds:
+    """Stands in for what the program finds out about this machine's kind clusters."""
+
+    def __init__(self) -> None:
+        self.here: set[str] = set()
+        self.stopped: list[Problem] = []
+        self.fault: HostError | None = None
+        self.asked: list[Mapping[str, str]] = []
+
+    def look(self, ours: Mapping[str, str]) -> tuple[frozenset[str], list[Problem]]:
+        """Of `fleet.resources.clusters.kind.host`."""
+        self.asked.append(dict(ours))
+        if self.fault:
+            raise self.fault
+        return frozenset(self.here), self.stopped
+
+
 class Checkout:
     """A checkout in a folder of the test's own: the files are the repository's, as long as a test changes none.
 
@@ -152,6 +193,7 @@ class Checkout:
         self.root = root
         for name in ("__main__.py", config.FLEET_FILE, *(f"Pulumi.{stack}.yaml" for stack in STACKS)):
             (root / name).symlink_to(REPOSITORY / name)
+        self.kinds = Kinds()
         self.servers: dict[str, str] = {}
         """Address of each cluster's API server, where one listens."""
         self.change_fleet(github={})
@@ -208,7 +250,7 @@ class Checkout:
                 secrets[_full(key)] = self.kubeconfig(name)
         given = {key: v if isinstance(v, str) else json.dumps(v) for key, v in (values | secrets).items()}
         made = not preview if kind_exists is None else kind_exists
-        printed = {f"{name}-kind": {"stdout": self.kubeconfig(name)} for name in KIND_STACKS}
+        printed = {f"{name}-kind": {"stdout": self.kubeconfig(name)} for name in values["fleet:clusters"]}
         monitor = monitor or RecordingMonitor(outputs=printed if made else {})
         outputs = seam.run(
             self.root / "__main__.py",

@@ -1,4 +1,4 @@
-"""A server on loopback that answers the program's three questions as a Kubernetes API server does."""
+"""A server on loopback that answers the program's questions as a Kubernetes API server does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from typing import Any, Final
 DEPLOYMENT: Final = "/apis/apps/v1/namespaces/flux-system/deployments/flux-operator"
 INSTANCE: Final = "/apis/fluxcd.controlplane.io/v1/namespaces/flux-system/fluxinstances/flux"
 SETS: Final = "/apis/fluxcd.controlplane.io/v1/namespaces/flux-system/resourcesets"
-PATHS: Final = [DEPLOYMENT, INSTANCE, SETS]
+SYSTEM: Final = "/api/v1/namespaces/kube-system"
+INFO: Final = "/api/v1/namespaces/flux-system/configmaps/flux-runtime-info"
+PATHS: Final = [SYSTEM, INFO, INSTANCE, DEPLOYMENT, SETS]
+FLUX: Final = "/api/v1/namespaces/flux-system"
+"""What is asked at the end of a run."""
 GIVE_UP: Final = 60.0
 """Seconds until a silent server hangs up, so that a client without a timeout fails a test instead of hanging it."""
 
@@ -37,6 +41,8 @@ class KubernetesApi:
         """Take every request and never answer."""
         self.requests: list[tuple[str, str | None]] = []
         """Path and Authorization header."""
+        self.connections: set[int] = set()
+        """Port of each connection's other end."""
         self.url = ""
         self.released = threading.Event()
 
@@ -49,8 +55,8 @@ class KubernetesApi:
             return self.refusal, "application/json", _status(self.refusal, "the tests refuse this")
         if found := self.objects.get(path):
             return 200, "application/json", json.dumps(found)
-        if path == DEPLOYMENT:
-            return 404, "application/json", _status(404, 'deployments.apps "flux-operator" not found')
+        if path in (DEPLOYMENT, SYSTEM, INFO, FLUX):
+            return 404, "application/json", _status(404, f"{path} not found")
         return 404, "text/plain; charset=utf-8", "404 page not found\n"
 
 
@@ -68,6 +74,7 @@ def serve() -> Iterator[KubernetesApi]:
         disable_nagle_algorithm = True  # headers and body are two writes; the second would wait 40 ms
 
         def do_GET(self) -> None:
+            api.connections.add(self.client_address[1])
             api.requests.append((self.path, self.headers.get("Authorization")))
             if api.silent:
                 api.released.wait(GIVE_UP)

@@ -20,19 +20,26 @@ class Reader:
 
     def __init__(self) -> None:
         self.answer: Callable[[str], live.Verdicts] = lambda kubeconfig: FRESH
-        self.asked: list[tuple[str, str | None]] = []
+        self.asked: list[str] = []
         self.pushed: dict[str, str] = {}
         """What image automation says that it pushed, by namespace; it stands in for `automation.run_once` there."""
         self.automated: list[str] = []
         """Clusters that image automation was run on."""
+        self.lost: set[str] = set()
+        """Kubeconfigs of clusters that do not answer any more at the end of a run."""
         self._guard = threading.Lock()
 
-    def __call__(self, kubeconfig: str, context: str | None) -> live.Verdicts:
+    def __call__(self, kubeconfig: str) -> live.Verdicts:
         with self._guard:
-            self.asked.append((kubeconfig, context))
+            self.asked.append(kubeconfig)
         return self.answer(kubeconfig)
 
-    def automate(self, cluster: str, kubeconfig: str, context: str | None, **_: object) -> dict[str, str]:
+    def ask(self, kubeconfig: str) -> None:
+        """Stands in for `fleet.resources.live.ask`."""
+        if kubeconfig in self.lost:
+            raise OSError("gone")
+
+    def automate(self, cluster: str, kubeconfig: str, **_: object) -> dict[str, str]:
         self.automated.append(cluster)
         return self.pushed
 

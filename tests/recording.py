@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from sandbox.program.registration import Answer, Registration
 from sandbox.program.seam import Monitor
+
+STATE: Final = "pulumi:pulumi:readStackResourceOutputs"
+"""The function that the engine answers with the state."""
 
 
 class RecordingMonitor(Monitor):
@@ -15,18 +18,30 @@ class RecordingMonitor(Monitor):
 
     `outputs` adds to that, by name or type token: `{"cluster": {"stdout": "…"}}`. There a `Secret` makes an output
     secret, `UNKNOWN` makes it unknown in a preview, and `id` sets the resource's id (unknown if empty).
-    `failing` names resources that the cluster would refuse.
+    `failing` names resources that the cluster would refuse; `held` is what the state holds before the run, as
+    `Kind::name`.
     """
 
     def __init__(
-        self, *, outputs: Mapping[str, Mapping[str, Any]] | None = None, failing: Collection[str] = ()
+        self,
+        *,
+        outputs: Mapping[str, Mapping[str, Any]] | None = None,
+        failing: Collection[str] = (),
+        held: Collection[str] = (),
     ) -> None:
         super().__init__()
+        self._held = held
         self.registrations: list[Registration] = []
         """In the order in which the program asked."""
         self._fakes = outputs or {}
         self._failing = failing
         self._recording = threading.Lock()
+
+    def invoke(self, token: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The state, which is all that the program asks the engine for."""
+        if token != STATE:
+            return super().invoke(token, arguments)
+        return {"outputs": {f"urn:pulumi:s::p::{each}": {"type": "", "outputs": {}} for each in self._held}}
 
     def register(self, asked: Registration) -> Answer:
         with self._recording:

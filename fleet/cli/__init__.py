@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from fleet.cli import pulumi, render, seed, tokens
+    from fleet.cli import images, pulumi, render, seed, tokens
 
     parser = argparse.ArgumentParser(prog="python -m fleet", description="Commands of the fleet.")
     parser.set_defaults(root=Path.cwd())
@@ -35,6 +35,10 @@ def _parser() -> argparse.ArgumentParser:
         verb.set_defaults(run=getattr(pulumi, name))
     text = "list the credentials that a stack needs, with their least permissions"
     verbs.add_parser("tokens", parents=[of_a_stack], help=text).set_defaults(run=tokens.tokens)
+    verb = verbs.add_parser("images", help="list every image, chart and artifact that is pulled, and its copy")
+    verb.add_argument("--stack", help="only what this stack's clusters need; by default all of fleet.yaml")
+    verb.add_argument("--json", action="store_true", help="as JSON, with what each is and where it is used")
+    verb.set_defaults(run=images.images)
     text = "bring a repository's content up to date on GitHub; `up` calls it"
     verb = verbs.add_parser("seed", parents=[of_a_stack], help=text)
     verb.add_argument("--repository", required=True, help="name of the repository")

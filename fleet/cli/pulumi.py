@@ -19,8 +19,11 @@ CACHE = Path(".cache") / "pulumi"
 
 
 def up(options: Namespace) -> int:
-    """Checks files and secrets first, so that what is missing is told together with a missing CLI."""
-    return _run(options, "up", "--stack", options.stack)
+    """Checks files and secrets first, so that what is missing is told together with a missing CLI.
+
+    A resource that fails stops what depends on it, and no other cluster.
+    """
+    return _run(options, "up", "--continue-on-error", "--stack", options.stack)
 
 
 def status(options: Namespace) -> int:

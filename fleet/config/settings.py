@@ -1,7 +1,8 @@
 """fleet.yaml and a stack's configuration, read once and checked whole before the first resource exists.
 
 Called by `__main__.py`, by the command line and by the sandbox (`load_fleet`). The only place that reads files, the
-environment or `pulumi.Config`. Secrets stay Outputs: they are named here and opened nowhere.
+environment or `pulumi.Config`. Secrets stay Outputs: they are named here and opened nowhere, but for kubeconfigs, of
+which one context is taken.
 """
 
 from __future__ import annotations
@@ -10,24 +11,28 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet import names
 from fleet.config.files import FLEET_FILE, catalog, read_mapping
+from fleet.config.kubeconfig import read_kubeconfigs
 from fleet.errors import ConfigError, Problem, did_you_mean
 from fleet.model import (
     Cluster,
-    ExistingCluster,
     Fleet,
+    Flux,
     Stack,
+    age_keys,
     credentials_of,
+    mirrored,
     parse_fleet,
     parse_stack,
     stack_file,
     with_catalog,
 )
+from fleet.model.identity import provider_of, stack_identities
 
 if TYPE_CHECKING:
     import pulumi
@@ -44,7 +49,12 @@ class Settings:
     stack: Stack
     secrets: Mapping[str, pulumi.Output[str]]
     kubeconfigs: Mapping[str, pulumi.Output[str]]
-    """Of the clusters that exist already, by name; always secret."""
+    """Of the clusters that exist already, by name: one context each, complete in itself; always secret."""
+
+    def protects(self, cluster: str) -> bool:
+        """Whether the removal of a cluster is refused, until the stack says otherwise."""
+        chosen = self.stack.clusters[cluster].protect
+        return self.fleet.environment_of(cluster).tracks == "releases" if chosen is None else chosen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,8 @@ class _Given:
     values: Mapping[str, Any]
     secrets: frozenset[str]
     """Keys whose values are encrypted; `values` need not hold them."""
+    opened: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Their values, within a run."""
 
     @property
     def source(self) -> str:
@@ -74,6 +86,7 @@ def secrets_of(fleet: Fleet | None, environment: object, stack: str) -> Iterator
     if fleet is None or str(environment) not in fleet.environments:
         return
     yield from (credential.key for credential in credentials_of(fleet, str(environment), stack))
+    yield from age_keys(fleet, str(environment)).values()
     if fleet.alerts.chat and environment not in fleet.updating:
         yield ALERT_ADDRESS
 
@@ -81,10 +94,11 @@ def secrets_of(fleet: Fleet | None, environment: object, stack: str) -> Iterator
 @dataclass(frozen=True, kw_only=True)
 class _Checked:
     fleet: Fleet
+    """As the stack sees it."""
     stack: Stack
     secrets: tuple[str, ...]
     kubeconfigs: Mapping[str, str]
-    """Text of the kubeconfig files, by cluster."""
+    """Of the clusters that exist already, by name; of those in secrets, only where their values are at hand."""
 
 
 def process_environment() -> Mapping[str, str]:
@@ -100,11 +114,7 @@ def load(root: Path) -> Settings:
     config = pulumi.Config(names.PROJECT)
     secrets = {key: config.require_secret(key) for key in checked.secrets}
     kubeconfigs = {name: pulumi.Output.secret(text) for name, text in checked.kubeconfigs.items()}
-    for name, spec in _existing(checked.stack):
-        if spec.kubeconfig_secret:
-            kubeconfigs[name] = secrets[spec.kubeconfig_secret]
-    fleet = with_stack(checked.fleet, checked.stack)
-    return Settings(fleet=fleet, stack=checked.stack, secrets=secrets, kubeconfigs=kubeconfigs)
+    return Settings(fleet=checked.fleet, stack=checked.stack, secrets=secrets, kubeconfigs=kubeconfigs)
 
 
 def check(root: Path, stack: str) -> None:
@@ -148,10 +158,15 @@ def _collect(problems: list[Problem]) -> Iterator[None]:
 def _check(root: Path, read: Callable[[], _Given]) -> _Checked:
     problems: list[Problem] = []
     fleet, given, stack = _parse(root, read, problems)
+    fleet = with_stack(fleet, stack) if fleet and stack else fleet
     if given:
         wanted = given.wanted(fleet)
         problems += [*_unknown_keys(given, wanted, fleet), *_missing_secrets(given, wanted)]
-    kubeconfigs = _kubeconfig_files(stack, root, given.source, problems) if stack and given else {}
+        problems += stack_identities(stack, fleet, given.stack) if stack and fleet else ()
+    kubeconfigs: Mapping[str, str] = {}
+    if stack and given:
+        kubeconfigs, faults = read_kubeconfigs(stack, root, process_environment(), given.opened, given.source)
+        problems += faults
     if problems or fleet is None or given is None or stack is None:
         raise ConfigError(problems)
     return _Checked(fleet=fleet, stack=stack, secrets=given.wanted(fleet), kubeconfigs=kubeconfigs)
@@ -180,7 +195,15 @@ def _parse(
 
 
 def load_fleet(path: Path) -> Fleet:
-    """The fleet of a fleet.yaml, catalog entries filled in. Raises ConfigError with every fault."""
+    """The fleet of a fleet.yaml as its clusters see it. Raises ConfigError with every fault."""
+    return mirrored(load_upstream(path))
+
+
+def load_upstream(path: Path) -> Fleet:
+    """The fleet of a fleet.yaml, catalog entries filled in, with the addresses outside of what a mirror has.
+
+    Raises ConfigError with every fault.
+    """
     raw, problems = with_catalog(read_mapping(path), catalog(), path.name)
     fleet: Fleet | None = None
     with _collect(problems):
@@ -192,42 +215,30 @@ def load_fleet(path: Path) -> Fleet:
 
 def with_stack(fleet: Fleet, stack: Stack) -> Fleet:
     """The fleet as this stack sees it: addresses replaced where the stack says so. What tenants may pull from stays
-    allowed, as their manifests may name it."""
+    allowed, as their manifests may name it. A registry that no cloud knows is signed in to with a token."""
     changes: dict[str, Any] = {}
+    flux: dict[str, Any] = {}
     if stack.registry or stack.git_url:
         changes["sources"] = tuple(dict.fromkeys([*fleet.sources, *fleet.own_sources]))
     if stack.registry:
         changes["registry"] = stack.registry
+        if provider_of(stack.registry) is None:
+            flux["registry_provider"] = "generic"
     if stack.git_url:
         changes["github"] = fleet.github.model_copy(update={"url": stack.git_url})
     if stack.manifests_artifact:
-        changes["flux"] = fleet.flux.model_copy(update={"artifact": stack.manifests_artifact})
-        changes["clusters"] = {name: _without_artifact(cluster) for name, cluster in fleet.clusters.items()}
+        flux["artifact"] = stack.manifests_artifact
+    if flux:
+        changes["flux"] = fleet.flux.model_copy(update=flux)
+        changes["clusters"] = {name: _without(cluster, flux) for name, cluster in fleet.clusters.items()}
     return fleet.model_copy(update=changes)
 
 
-def _without_artifact(cluster: Cluster) -> Cluster:
-    own = {key: value for key, value in cluster.flux.items() if key != "artifact"}
+def _without(cluster: Cluster, fields: Iterable[str]) -> Cluster:
+    """With these keys of `flux` as the fleet has them."""
+    aliases = {str(Flux.model_fields[name].alias) for name in fields}
+    own = {key: value for key, value in cluster.flux.items() if key not in aliases}
     return cluster.model_copy(update={"flux": own})
-
-
-def _existing(stack: Stack) -> list[tuple[str, ExistingCluster]]:
-    return [(name, spec) for name, spec in stack.clusters.items() if isinstance(spec, ExistingCluster)]
-
-
-def _kubeconfig_files(stack: Stack, root: Path, source: str, problems: list[Problem]) -> dict[str, str]:
-    """Text of each kubeconfig that the stack names by file; what cannot be read is added to `problems`."""
-    files: dict[str, str] = {}
-    for name, spec in _existing(stack):
-        if spec.kubeconfig:
-            try:
-                files[name] = (root / Path(spec.kubeconfig).expanduser()).read_text()
-            except (OSError, UnicodeDecodeError) as error:
-                where = f"{source}.clusters.{name}.kubeconfig"
-                reason = error.strerror if isinstance(error, OSError) else "it is not text"
-                hint = "give the path of a kubeconfig, relative to the project"
-                problems.append(Problem(where, f"`{spec.kubeconfig}` cannot be read: {reason}", hint))
-    return files
 
 
 def _from_pulumi() -> _Given:
@@ -240,7 +251,8 @@ def _from_pulumi() -> _Given:
     values = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
     secrets = frozenset(key for key in values if runtime.is_config_secret(prefix + key))
     plain = {key: value if key in secrets else _decoded(value) for key, value in values.items()}
-    return _Given(stack=pulumi.get_stack(), values=plain, secrets=secrets)
+    opened = {key: values[key] for key in secrets}
+    return _Given(stack=pulumi.get_stack(), values=plain, secrets=secrets, opened=opened)
 
 
 def _decoded(value: Any) -> Any:
@@ -260,9 +272,9 @@ def _from_file(root: Path, stack: str) -> _Given:
 
 
 def _unknown_keys(given: _Given, wanted: Iterable[str], fleet: Fleet | None) -> Iterator[Problem]:
-    """Every environment needs some secret: as long as none follows, nobody knows which ones are too many."""
+    """As long as the environment is not known, nobody knows which secrets are too many."""
     known = STACK_KEYS | set(wanted)
-    decided = any(secrets_of(fleet, given.values.get("environment"), given.stack))
+    decided = fleet is not None and str(given.values.get("environment")) in fleet.environments
     for key in sorted(given.values.keys() - known - (set() if decided else given.secrets)):
         yield Problem(f"{given.source}.{key}", f"unknown key `{key}`", did_you_mean(key, known))
 

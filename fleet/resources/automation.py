@@ -10,19 +10,12 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from fleet import names
 from fleet.conditions import describe, is_true, stuck
 from fleet.errors import ClusterError, Problem
-from fleet.resources.connection import connect
-
-if TYPE_CHECKING:
-    from lightkube import Client
-    from lightkube.generic_resource import GenericNamespacedResource
-
-Object = Mapping[str, Any]
+from fleet.resources.connection import Api, Object, connect, path_of
 
 PAUSE: Final = 1.0
 """Seconds between two looks."""
@@ -37,31 +30,17 @@ class Kind:
     plural: str
     name: str = ""
 
-    def resource(self) -> type[GenericNamespacedResource]:
-        from lightkube.generic_resource import create_namespaced_resource
-
-        group, version = self.api.split("/")
-        return create_namespaced_resource(group, version, self.kind, self.plural)
-
-    def look(self, client: Client) -> list[Object]:
+    def look(self, api: Api) -> list[Object]:
         """All of them; one that is asked for by its name and is not there yet has reported nothing."""
-        import httpx2
-
         if not self.name:
-            return list(client.list(self.resource(), namespace="*"))
-        try:
-            return [client.get(self.resource(), self.name, namespace=names.FLUX_NAMESPACE)]
-        except httpx2.HTTPStatusError as error:
-            if error.response.status_code != HTTPStatus.NOT_FOUND:
-                raise
-            return [{"metadata": {"name": self.name, "namespace": names.FLUX_NAMESPACE}}]
+            return list(api.get(path_of(self.api, self.plural))["items"])
+        found = api.find(path_of(self.api, self.plural, self.name, namespace=names.FLUX_NAMESPACE))
+        return [found or {"metadata": {"name": self.name, "namespace": names.FLUX_NAMESPACE}}]
 
-    def annotate(self, client: Client, found: Object, annotations: Mapping[str, str]) -> None:
-        from lightkube.types import PatchType
-
-        metadata, change = found["metadata"], {"metadata": {"annotations": annotations}}
-        namespace = metadata["namespace"]
-        client.patch(self.resource(), metadata["name"], change, namespace=namespace, patch_type=PatchType.MERGE)
+    def annotate(self, api: Api, found: Object, annotations: Mapping[str, str]) -> None:
+        metadata = found["metadata"]
+        path = path_of(self.api, self.plural, metadata["name"], namespace=metadata["namespace"])
+        api.merge(path, {"metadata": {"annotations": annotations}})
 
 
 AUTOMATIONS: Final = Kind(api=names.IMAGE_API, kind="ImageUpdateAutomation", plural="imageupdateautomations")
@@ -79,7 +58,7 @@ class Work:
     """One run of image automation on one cluster."""
 
     cluster: str
-    client: Client
+    api: Api
     deadline: float
     """On the monotonic clock."""
     tell: Callable[[str], None]
@@ -89,8 +68,8 @@ class Work:
         for stage in STAGES:
             self._until(stage, lambda found: is_true(found, "Ready"))
         asked = uuid.uuid4().hex
-        for found in AUTOMATIONS.look(self.client):
-            AUTOMATIONS.annotate(self.client, found, {names.ANNOTATION_RECONCILE_AT: asked})
+        for found in AUTOMATIONS.look(self.api):
+            AUTOMATIONS.annotate(self.api, found, {names.ANNOTATION_RECONCILE_AT: asked})
         done = self._until(AUTOMATIONS, lambda found: _handled(found, asked) and is_true(found, "Ready"), asked)
         return {found["metadata"]["namespace"]: found["status"].get("lastPushCommit", "") for found in done}
 
@@ -98,7 +77,7 @@ class Work:
         """The objects once all are done. What is stuck, or has failed at what it was `asked`, ends it at once."""
         told = ""
         while True:
-            objects = kind.look(self.client)
+            objects = kind.look(self.api)
             waiting = [found for found in objects if not done(found)]
             if not waiting:
                 return objects
@@ -115,9 +94,7 @@ class Work:
         return Problem(f"clusters.{self.cluster}", f"{kind.kind} {_name(found)} is not ready: {describe(found)}", hint)
 
 
-def run_once(
-    cluster: str, kubeconfig: str, context: str | None, *, seconds: float, tell: Callable[[str], None]
-) -> dict[str, str]:
+def run_once(cluster: str, kubeconfig: str, *, seconds: float, tell: Callable[[str], None]) -> dict[str, str]:
     """The commit that each automation pushed, by its namespace; `""` where no version was new.
 
     Raises ClusterError when something of it fails, or is not ready within `seconds`, all together.
@@ -125,8 +102,8 @@ def run_once(
     import httpx2
 
     try:
-        with connect(kubeconfig, context) as client:
-            return Work(cluster=cluster, client=client, deadline=time.monotonic() + seconds, tell=tell).run()
+        with connect(kubeconfig) as api:
+            return Work(cluster=cluster, api=api, deadline=time.monotonic() + seconds, tell=tell).run()
     except httpx2.HTTPError as error:
         problem = Problem(f"clusters.{cluster}", f"image automation cannot be followed: {error}", "run again")
         raise ClusterError([problem]) from error

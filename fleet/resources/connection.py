@@ -1,7 +1,8 @@
-"""A client of a live cluster, by its kubeconfig. Called by whoever looks at one: `live`, `automation`.
+"""The API of a live cluster, by its kubeconfig: plain JSON. Called by whoever looks at one: `live`, `automation`.
 
-lightkube makes the connection. What it leaves out is added: exec plug-ins of any version, with an end to their time and
-with client certificates, and proxies. No error quotes a kubeconfig.
+lightkube makes the TLS connection and no more. Its models are built by msgspec, which crashes the process when two
+threads are the first to use one; clusters are read side by side. Exec plug-ins of any version are run here, with an end
+to their time and with client certificates. No error quotes a kubeconfig.
 """
 
 from __future__ import annotations
@@ -9,40 +10,111 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from fleet import names
 from fleet.config import process_environment
 
 if TYPE_CHECKING:
-    from lightkube import Client
+    import httpx2
+
+Object = Mapping[str, Any]
 
 TIMEOUT: Final = 10.0
 """Seconds for one request."""
+RETRIES: Final = 10
+PAUSE: Final = 1.0
+"""Tries and seconds between them while the API server asks for patience (429), as it does when CRDs have just come."""
 PLUGIN_TIMEOUT: Final = 60.0
 """Seconds for an exec plug-in, which may ask a cloud."""
 
 
-def connect(kubeconfig: str, context: str | None = None) -> Client:
-    """A client whose namespace is flux-system; it is a context manager. Raises ValueError for a broken kubeconfig and
-    for a plug-in that gives no credential. Proxies of the shell are not used."""
+@dataclass(frozen=True)
+class Api:
+    """Raises httpx2.HTTPError for no answer and for a refusal, whose message is the API server's."""
+
+    _client: httpx2.Client
+
+    def get(self, path: str) -> Object:
+        return self._send("GET", path)
+
+    def find(self, path: str) -> Object | None:
+        """None where there is no such object, kind or namespace."""
+        import httpx2
+
+        try:
+            return self.get(path)
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            return None
+
+    def merge(self, path: str, change: Object) -> None:
+        """Changes an object by a merge patch."""
+        self._send("PATCH", path, json=change, headers={"Content-Type": "application/merge-patch+json"})
+
+    def _send(self, method: str, path: str, **request: Any) -> Object:
+        import httpx2
+
+        for patience in range(RETRIES, -1, -1):
+            answer = self._client.request(method, path, **request)
+            if answer.status_code != HTTPStatus.TOO_MANY_REQUESTS or not patience:
+                break
+            time.sleep(PAUSE)
+        if answer.is_success:
+            return dict(answer.json())
+        raise httpx2.HTTPStatusError(_message(answer), request=answer.request, response=answer)
+
+
+def _message(answer: httpx2.Response) -> str:
+    """What the API server says of a refusal; a missing kind is told in plain text."""
+    try:
+        return str(answer.json()["message"])
+    except (KeyError, TypeError, ValueError):
+        return f"{answer.status_code} {answer.reason_phrase}"
+
+
+def path_of(api_version: str, plural: str, name: str = "", *, namespace: str = "") -> str:
+    """Of one object, or of all of a kind: in a namespace, or without one in the whole cluster."""
+    group = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+    within = f"/namespaces/{namespace}" if namespace else ""
+    return f"{group}{within}/{plural}" + (f"/{name}" if name else "")
+
+
+@contextmanager
+def connect(kubeconfig: str) -> Iterator[Api]:
+    """The API of the current context. Raises ValueError for a broken kubeconfig and for a plug-in that gives no
+    credential. Proxies of the shell are not used."""
     import httpx2
-    from lightkube import Client, KubeConfig
+    from lightkube.config.client_adapter import Client, ConnectionParams
+    from lightkube.config.kubeconfig import SingleConfig
+    from lightkube.config.models import Cluster, Context, User
 
     document = _parse(kubeconfig)
     try:
-        found = KubeConfig.from_dict(document).get(context)
-        assert found is not None, "without a context lightkube raises"
-        cluster, user = _body(document, "cluster", found.context.cluster), _body(document, "user", found.context.user)
-        if "exec" in user:
-            credential = {**user, "exec": None} | _ask_plugin(user["exec"], cluster)
-            users = [{"name": found.context.user, "user": credential}]
-            found = KubeConfig.from_dict(document | {"users": users}).get(context)
+        name = document["current-context"]
+        context = _body(document, "context", name)
+        server, user = (_body(document, key, context[key]) for key in ("cluster", "user"))
+        if plugin := user.get("exec"):
+            user |= _ask_plugin(plugin, server)
+        cluster = Cluster(server=server["server"], certificate_auth_data=server.get("certificate-authority-data"))
     except KeyError as error:
         raise ValueError(f"the kubeconfig lacks `{error.args[0]}`") from None
-    proxy, timeout = cluster.get("proxy-url"), httpx2.Timeout(TIMEOUT)
-    return Client(found, namespace=names.FLUX_NAMESPACE, timeout=timeout, trust_env=False, proxy=proxy)
+    credential = User(
+        token=user.get("token"),
+        username=user.get("username"),
+        password=user.get("password"),
+        client_cert_data=user.get("client-certificate-data"),
+        client_key_data=user.get("client-key-data"),
+    )
+    single = SingleConfig(name, Context(cluster=name), cluster, credential)
+    parameters = ConnectionParams(timeout=httpx2.Timeout(TIMEOUT), trust_env=False, proxy=server.get("proxy-url"))
+    with Client(single, parameters) as client:
+        yield Api(client)
 
 
 def _parse(kubeconfig: str) -> dict[str, Any]:
@@ -58,7 +130,7 @@ def _parse(kubeconfig: str) -> dict[str, Any]:
     return document
 
 
-def _body(document: Mapping[str, Any], key: str, name: str | None) -> Mapping[str, Any]:
+def _body(document: Mapping[str, Any], key: str, name: str) -> dict[str, Any]:
     found = {entry["name"]: entry[key] for entry in document[f"{key}s"]}
     return dict(found[name] or {})
 

@@ -6,7 +6,8 @@ Flux's, and a second write at the same moment could only conflict.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
@@ -16,30 +17,52 @@ from fleet.manifests.instance import flux_instance as instance_manifest
 from fleet.manifests.runtime import runtime_info, substituted
 from fleet.model import Fleet
 from fleet.model.base import Manifest
-from fleet.ownership import Verdict
+from fleet.ownership import OURS, Verdict
 from fleet.resources.live import Verdicts
-from fleet.resources.options import Scope, gitops, gitops_annotations
+from fleet.resources.options import Scope, gitops, gitops_annotations, managed_annotations
 
 
 def resource_sets(
-    scope: Scope, fleet: Fleet, verdicts: Verdicts, depends_on: Sequence[pulumi.Resource]
+    scope: Scope,
+    fleet: Fleet,
+    variables: Mapping[str, pulumi.Input[str]],
+    verdicts: Verdicts,
+    depends_on: Sequence[pulumi.Resource],
 ) -> list[pulumi.Resource]:
-    """The ResourceSets with the cluster's variables filled in, as Flux will fill them in."""
-    variables = runtime_info(fleet, scope.cluster)
+    """The ResourceSets with the cluster's variables filled in, as Flux will; `variables` are those of the stack."""
+    known = {**variables, **runtime_info(fleet, scope.cluster)}
     return [
-        _apply(scope, substituted(manifest, variables), verdicts.resource_set(name), depends_on)
+        _apply(scope, _filled(manifest, known), verdicts.resource_set(name), depends_on)
         for name, manifest in resource_sets_of(fleet, scope.cluster).items()
     ]
 
 
+def _filled(manifest: Manifest, variables: Mapping[str, pulumi.Input[str]]) -> Manifest:
+    """Only the spec has variables; it is known when those are that it names."""
+    text = json.dumps(manifest)
+    named = {name: value for name, value in variables.items() if f"${{{name}}}" in text}
+    plain = {name: value for name, value in named.items() if isinstance(value, str)}
+    if plain == named:
+        return manifest | {"spec": substituted(manifest["spec"], plain)}
+    spec = pulumi.Output.all(**named).apply(lambda known: substituted(manifest["spec"], known))
+    return manifest | {"spec": spec}
+
+
 def flux_instance(
-    scope: Scope, fleet: Fleet, verdict: Verdict, timeout: int, depends_on: Sequence[pulumi.Resource]
+    scope: Scope, fleet: Fleet, found: Verdicts, timeout: int, depends_on: Sequence[pulumi.Resource]
 ) -> pulumi.CustomResource:
-    """The FluxInstance; while it is ours, waits until it is Ready, at most `timeout` seconds."""
-    waiting = {names.ANNOTATION_WAIT_FOR: "condition=Ready", names.ANNOTATION_TIMEOUT: str(timeout)}
-    return _apply(
-        scope, instance_manifest(fleet, scope.cluster), verdict, depends_on, waiting if verdict.is_ours_to_write else {}
-    )
+    """The FluxInstance; while it is ours, waits until it is Ready, at most `timeout` seconds.
+
+    The folder of a renamed cluster has moved in Git, and Flux, which follows the old one, cannot learn of it there: the
+    instance is ours once more, by force, until Flux applies it from the new folder.
+    """
+    manifest, verdict, annotations = instance_manifest(fleet, scope.cluster), found.instance, dict[str, str]()
+    moved = scope.renamed and found.path not in ("", manifest["spec"]["sync"]["path"])
+    if moved and verdict.state == "adopted":
+        verdict, annotations = OURS, managed_annotations()
+    if verdict.is_ours_to_write:
+        annotations |= {names.ANNOTATION_WAIT_FOR: "condition=Ready", names.ANNOTATION_TIMEOUT: str(timeout)}
+    return _apply(scope, manifest, verdict, depends_on, annotations, anchor=True)
 
 
 def _apply(
@@ -48,6 +71,8 @@ def _apply(
     verdict: Verdict,
     depends_on: Sequence[pulumi.Resource],
     annotations: dict[str, str] | None = None,
+    *,
+    anchor: bool = False,
 ) -> pulumi.CustomResource:
     from pulumi_kubernetes.apiextensions import CustomResource
 
@@ -62,5 +87,5 @@ def _apply(
         kind=kind,
         metadata=metadata,
         spec=manifest["spec"],
-        opts=gitops(scope, verdict, f"{names.FLUX_NAMESPACE}/{name}", depends_on),
+        opts=gitops(scope, verdict, f"{names.FLUX_NAMESPACE}/{name}", depends_on, anchor=anchor),
     )

@@ -1,17 +1,16 @@
-"""The only reader of a live cluster: once per run and cluster, who owns the objects that Flux may have taken over.
+"""The only reader of a live cluster: once per run and cluster, who owns the objects that Flux may have taken over, and
+which cluster it is.
 
-An API error stops `up`: acting on a guess could undo what Flux did. In a preview the verdict is then `unknown`, which
-plans without touching. Reading happens in a thread, so that clusters are read side by side.
+An API error leaves the cluster out of `up`: acting on a guess could undo what Flux did. In a preview the verdict is
+then `unknown`, which plans without touching. Reading happens in a thread, so that clusters are read side by side.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
 import pulumi
 
@@ -19,27 +18,23 @@ from fleet import names
 from fleet.errors import ClusterError, Problem
 from fleet.ownership import ABSENT, UNKNOWN, Verdict, judge
 from fleet.resources.clusters.cluster import Cluster
-
-if TYPE_CHECKING:
-    from lightkube.config.kubeconfig import SingleConfig
-
-Labels = Mapping[str, str]
-
-TIMEOUT = 10.0
-"""Seconds for one request."""
-RETRIES = 10
-PAUSE = 1.0
-"""Tries and seconds between them while the API server asks for patience (429), as it does when CRDs have just come."""
+from fleet.resources.connection import Object, connect, path_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdicts:
-    """Verdicts on the objects of one cluster that are handed over."""
+    """Verdicts on the objects of one cluster that are handed over, and what tells it from others."""
 
     operator: Verdict
     instance: Verdict
     sets: Mapping[str, Verdict] = field(default_factory=dict)
     readable: bool = True
+    path: str = ""
+    """Folder that the FluxInstance follows."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Those of `flux-runtime-info`: Git's, and the stack's."""
+    uid: str = ""
+    """Of namespace kube-system, which lives as long as the cluster."""
 
     def resource_set(self, name: str) -> Verdict:
         return self.sets.get(name, ABSENT if self.readable else UNKNOWN)
@@ -49,12 +44,15 @@ UNREADABLE = Verdicts(operator=UNKNOWN, instance=UNKNOWN, readable=False)
 
 
 async def observe(name: str, cluster: Cluster) -> Verdicts:
-    """The verdicts of a cluster. Raises ClusterError in `up` when it does not answer or refuses."""
+    """The verdicts of a cluster. Raises ClusterError in `up` when it was not made, does not answer, or refuses."""
     if not await cluster.kubeconfig.is_known():
-        return UNREADABLE
+        if pulumi.runtime.is_dry_run():
+            return UNREADABLE
+        message = "was not made, what failed is told on its own"
+        raise ClusterError([Problem(f"clusters.{name}", message, "correct it, then run `up` again")])
     kubeconfig = await cluster.kubeconfig.future()
     try:
-        return await asyncio.to_thread(read, str(kubeconfig), cluster.context)
+        return await asyncio.to_thread(read, str(kubeconfig))
     except Exception as error:  # whatever the client raises: we must not guess
         hint = "is it running, and does the kubeconfig still admit us?"
         problem = Problem(f"clusters.{name}", f"cannot be read: {error}", hint)
@@ -64,56 +62,40 @@ async def observe(name: str, cluster: Cluster) -> Verdicts:
         return UNREADABLE
 
 
-def read(kubeconfig: str, context: str | None) -> Verdicts:
-    """Three requests: the operator's Deployment, the FluxInstance, the ResourceSets of flux-system."""
-    import httpx2
-    from lightkube import Client
-    from lightkube.generic_resource import create_namespaced_resource
-    from lightkube.resources.apps_v1 import Deployment
-
-    group, version = names.OPERATOR_API.split("/")
-    instances = create_namespaced_resource(group, version, "FluxInstance", "fluxinstances")
-    sets = create_namespaced_resource(group, version, "ResourceSet", "resourcesets")
-    config, timeout = _connection(kubeconfig, context), httpx2.Timeout(TIMEOUT)
-    with Client(config, namespace=names.FLUX_NAMESPACE, timeout=timeout, trust_env=False) as client:
-        return Verdicts(
-            operator=judge(_labels(lambda: [client.get(Deployment, names.OPERATOR)]).get(names.OPERATOR)),
-            instance=judge(_labels(lambda: [client.get(instances, names.INSTANCE)]).get(names.INSTANCE)),
-            sets={name: judge(labels) for name, labels in _labels(lambda: client.list(sets)).items()},
-        )
-
-
-def _connection(kubeconfig: str, context: str | None) -> SingleConfig | None:
-    """Raises ValueError that does not quote the kubeconfig, as YAML's own errors would, credentials and all."""
-    import yaml
-    from lightkube import KubeConfig
-
+async def confirm(name: str, cluster: Cluster) -> None:
+    """Asks a cluster once more when all is done. Raises ClusterError: to the provider, what does not answer when it is
+    opened is as it should be, so what was to change there may not have changed."""
     try:
-        document = yaml.safe_load(kubeconfig)
-    except yaml.YAMLError:
-        raise ValueError("the kubeconfig is not valid YAML") from None
-    if not isinstance(document, dict):
-        raise ValueError("the kubeconfig is not a mapping")  # noqa: TRY004 a fault of the text, not of the call
-    try:
-        return KubeConfig.from_dict(document).get(context)
-    except KeyError as error:
-        raise ValueError(f"the kubeconfig lacks `{error.args[0]}`") from None
+        await asyncio.to_thread(ask, str(await cluster.kubeconfig.future()))
+    except Exception as error:
+        hint = "run `up` again when it is back"
+        raise ClusterError([Problem(f"clusters.{name}", f"was lost during the run: {error}", hint)]) from error
 
 
-def _labels(fetch: Callable[[], Iterable[Any]]) -> dict[str, Labels]:
-    """Labels by name of what `fetch` finds; a missing object, kind or namespace is no error.
+def ask(kubeconfig: str) -> None:
+    """One request. Raises whatever the client raises."""
+    with connect(kubeconfig) as api:
+        api.find(path_of("v1", "namespaces", names.FLUX_NAMESPACE))
 
-    A missing kind is answered in plain text, which lightkube does not make an ApiError of.
-    """
-    import httpx2
 
-    for patience in range(RETRIES, -1, -1):
-        try:
-            return {item.metadata.name: item.metadata.labels or {} for item in fetch()}
-        except httpx2.HTTPStatusError as error:
-            if error.response.status_code == HTTPStatus.NOT_FOUND:
-                break
-            if error.response.status_code != HTTPStatus.TOO_MANY_REQUESTS or not patience:
-                raise
-            time.sleep(PAUSE)
-    return {}
+def read(kubeconfig: str) -> Verdicts:
+    """Five requests: kube-system, the variables, the FluxInstance, the operator's Deployment, the ResourceSets."""
+    own = partial(path_of, namespace=names.FLUX_NAMESPACE)
+    with connect(kubeconfig) as api:
+        system = api.find(path_of("v1", "namespaces", "kube-system")) or {}
+        info = api.find(own("v1", "configmaps", names.RUNTIME_INFO)) or {}
+        instance = api.find(own(names.OPERATOR_API, "fluxinstances", names.INSTANCE))
+        operator = api.find(own("apps/v1", "deployments", names.OPERATOR))
+        sets = api.find(own(names.OPERATOR_API, "resourcesets")) or {}
+    return Verdicts(
+        operator=judge(_labels(operator)),
+        instance=judge(_labels(instance)),
+        sets={item["metadata"]["name"]: judge(_labels(item)) for item in sets.get("items", ())},
+        path=str(((instance or {}).get("spec") or {}).get("sync", {}).get("path", "")),
+        variables=info.get("data") or {},
+        uid=str(system.get("metadata", {}).get("uid", "")),
+    )
+
+
+def _labels(found: Object | None) -> Mapping[str, str] | None:
+    return None if found is None else found["metadata"].get("labels") or {}

@@ -2,6 +2,7 @@
 
 *managed*: ours for ever; drift is corrected, with force, since a hand edit would otherwise be a conflict.
 *gitops*: ours until Flux adopts it, then Flux's; never forced. The verdict on the live object decides.
+*anchor*: managed or gitops, and all of a cluster hangs on it; its removal is refused where the stack protects.
 *precious*: people's work hangs on it; the program lets go of it and never deletes it.
 *attached*: around a repository on GitHub, and left alone where that goes.
 
@@ -12,11 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import pulumi
 
 from fleet import names
 from fleet.ownership import Verdict
+
+IGNORED: Final = {"adopted": ["spec"], "unknown": ["spec", "metadata.annotations"]}
+"""Parts of a gitops object that are not looked at, by verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,12 +29,18 @@ class Scope:
     """Where resources of one cluster belong."""
 
     cluster: str
+    made_as: str
+    """The name that the cluster was made by, which a rename leaves in the state."""
+    renamed: bool
+    """Whether the cluster may have had another name in Git."""
+    protect: bool
+    """Whether the anchors are protected."""
     provider: pulumi.ProviderResource
     parent: pulumi.Resource
 
     def resource_name(self, name: str) -> str:
         """Unique within the stack: the same object exists on every cluster."""
-        return f"{self.cluster}-{name}"
+        return f"{self.made_as}-{name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +69,15 @@ def children(parent: pulumi.Resource) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions(parent=parent)
 
 
-def managed(scope: Scope, depends_on: Sequence[pulumi.Resource] = ()) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions(parent=scope.parent, provider=scope.provider, depends_on=list(depends_on))
+def managed(
+    scope: Scope, depends_on: Sequence[pulumi.Resource] = (), *, anchor: bool = False
+) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(
+        parent=scope.parent,
+        provider=scope.provider,
+        depends_on=list(depends_on),
+        protect=scope.protect if anchor else None,
+    )
 
 
 def managed_annotations() -> dict[str, str]:
@@ -67,19 +85,25 @@ def managed_annotations() -> dict[str, str]:
 
 
 def gitops(
-    scope: Scope, verdict: Verdict, identity: str, depends_on: Sequence[pulumi.Resource] = ()
+    scope: Scope,
+    verdict: Verdict,
+    identity: str,
+    depends_on: Sequence[pulumi.Resource] = (),
+    *,
+    anchor: bool = False,
 ) -> pulumi.ResourceOptions:
     """Options of an object with a `spec`; `identity` is `namespace/name`.
 
     adopted: imported, so that lost state finds it again, and its spec is no longer looked at.
-    unknown: planned without touching; importing would need the cluster.
+    unknown: planned without touching; importing would need the cluster, and annotations follow from the verdict.
     """
     return pulumi.ResourceOptions(
         parent=scope.parent,
         provider=scope.provider,
         depends_on=list(depends_on),
         import_=identity if verdict.state == "adopted" else None,
-        ignore_changes=None if verdict.is_ours_to_write else ["spec"],
+        ignore_changes=IGNORED.get(verdict.state),
+        protect=scope.protect if anchor else None,
     )
 
 

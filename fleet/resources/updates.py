@@ -45,7 +45,7 @@ async def _automate(settings: Settings, name: str, cluster: Cluster) -> Mapping[
     kubeconfig = str(await cluster.kubeconfig.future())
     seconds = settings.stack.ready_timeout
     commits = await asyncio.to_thread(
-        automation.run_once, name, kubeconfig, cluster.context, seconds=seconds, tell=pulumi.log.info
+        automation.run_once, name, kubeconfig, seconds=seconds, tell=pulumi.log.info
     )
     for namespace, commit in commits.items():
         told = f"pushed {commit} to `{PROPOSED}`" if commit else "found no new version"

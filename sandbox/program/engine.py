@@ -47,7 +47,8 @@ class Engine:
         self._run("stack", "select", "--create", STACK, quiet=True)
         for key, value in confidential.items():
             self._run("config", "set", "--secret", "--stack", STACK, key, stdin=value, quiet=True)
-        self._run("up", "--yes", "--skip-preview", "--stack", STACK, "--non-interactive", "--suppress-outputs")
+        going_on = ("--yes", "--skip-preview", "--non-interactive", "--continue-on-error")
+        self._run("up", *going_on, "--stack", STACK, "--suppress-outputs")
 
     def _write_project(self, config: Mapping[str, Any]) -> None:
         """The stack's file is written anew but for the encryption salt and the secrets under it."""

@@ -117,9 +117,8 @@ class ApplyMonitor(Monitor):
     def _provide(self, asked: Registration) -> Answer:
         """Open a kubernetes provider's cluster; other providers may be declared, but their resources fail."""
         if asked.type == PROVIDER:
-            cluster = self._open_cluster(reveal(asked.inputs))
-            with self._guard:
-                self._clusters[asked.urn] = cluster
+            with self._guard:  # one at a time: lightkube's models crash where two threads are the first to use them
+                cluster = self._clusters[asked.urn] = self._open_cluster(reveal(asked.inputs))
             if self._stopped.is_set():
                 cluster.stop()
         return Answer(id=asked.name, outputs=asked.inputs)

@@ -133,9 +133,9 @@ def path_without_engine() -> str:
     return os.pathsep.join(folder for folder in folders if not (Path(folder) / "pulumi").exists())
 
 
-def row(output: str) -> list[str]:
-    """The cells of the table's row for `staging`."""
-    return next(line.split() for line in output.splitlines() if line.startswith("staging "))
+def row(output: str, cluster: str = "staging") -> list[str]:
+    """The cells of the table's row for a cluster."""
+    return next(line.split() for line in output.splitlines() if line.startswith(f"{cluster} "))
 
 
 def pids(checkout: Checkout) -> list[int]:

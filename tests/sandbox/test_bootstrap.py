@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from fleet.manifests.operator import operator_values
 from sandbox.build import Parts
 from tests import oracle
 from tests.documents import files_of, fleet_of
@@ -63,23 +65,23 @@ def secrets(copy: Checkout) -> dict[str, Any]:
 
 
 @pytest.mark.covers("R103", "R105", "R106", "R107", "R108", "R148")
-def test_bootstrap_installs_the_operator_then_the_secrets_then_flux(machine: Make) -> None:
+def test_bootstrap_brings_the_secrets_then_the_operator_then_flux(machine: Make) -> None:
     from fleet.resources.managed import _docker_config
 
     copy = machine("default", "fleet")
     run = copy.run("bootstrap.sh", "staging", GITHUB_TOKEN=TOKEN)
     assert run.returncode == 0, run.stderr
     steps = [next(word for word in call if word in ("upgrade", "apply", "wait", "get")) for call in copy.calls]
-    assert steps == ["get", "upgrade", "apply", "apply", "wait"]
-    helm = " ".join(copy.calls[1])
+    assert steps == ["get", "apply", "apply", "upgrade", "apply", "wait"]
+    (helm,) = (" ".join(call) for call in copy.calls if call[0] == "helm")
     operator = fleet_of("default").operator.version
     assert f"oci://ghcr.io/controlplaneio-fluxcd/charts/flux-operator --version {operator} " in helm
-    assert "--namespace flux-system --create-namespace --values clusters/staging/flux-system/" in helm
+    assert "--namespace flux-system --values clusters/staging/flux-system/" in helm
     (secret,) = secrets(copy).values()
     assert secret["metadata"]["labels"] == {"reconcile.fluxcd.io/watch": "Enabled"}
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     given = json.loads(secret["stringData"][".dockerconfigjson"])
-    assert given == json.loads(_docker_config(fleet_of("default"), TOKEN)), "as the program makes it"
+    assert given == json.loads(_docker_config("acme-flux-bot", TOKEN, ("ghcr.io",))), "as the program makes it"
     assert list(applied(copy))[-1] == yaml.safe_load((copy.folder / INSTANCE).read_text())
     assert not [call for call in copy.calls if any("cret" in word for word in call)]
 
@@ -132,6 +134,114 @@ def test_bootstrap_signs_in_as_an_app_where_the_environment_does(machine: Make) 
             "githubAppPrivateKey": KEY,
             "githubAppBaseURL": "https://github.example.com/api/v3",
         }
+
+
+def test_bootstrap_gives_a_cluster_without_a_token_keys_of_files_and_identities(machine: Make) -> None:
+    """Azure must know the accounts before their pods start, and Flux would undo what kubectl has annotated."""
+    copy = machine("cloud", "fleet")
+    keys = {"FLUX_AGE_KEY_BROKER": f"# made today\n{KEY}", "FLUX_AGE_KEY_BIG_SHOP": KEY}
+    run = copy.run("bootstrap.sh", "production", **keys)
+    assert run.returncode == 1
+    assert "`SOURCE_CLIENT_ID` is not set" in run.stderr
+    assert copy.calls == []
+    run = copy.run("bootstrap.sh", "production", SOURCE_CLIENT_ID="reader", **keys)
+    assert run.returncode == 0, run.stderr
+    assert {name: secret["stringData"] for name, secret in secrets(copy).items()} == {
+        "sops-age-broker": {"age.agekey": f"# made today\n{KEY}"},
+        "sops-age-big-shop": {"age.agekey": KEY},
+    }
+    kinds = [manifest["kind"] for manifest in applied(copy)]
+    assert kinds.index("ServiceAccount") < kinds.index("FluxInstance")
+    (account,) = (manifest["metadata"] for manifest in applied(copy) if manifest["kind"] == "ServiceAccount")
+    assert account["name"] == "source-controller"
+    assert account["annotations"] == {"azure.workload.identity/client-id": "reader"}
+    managers = [word for call in copy.calls for word in call if word.startswith("--field-manager=")]
+    assert len([manager for manager in managers if not manager.startswith("--field-manager=kubectl")]) == 1
+    assert not [call for call in copy.calls if any("ecret" in word for word in call)]
+
+
+def test_bootstrap_finds_client_ids_in_the_variables_of_the_cluster(machine: Make) -> None:
+    copy = machine("cloud", "fleet")
+    assert copy.run("bootstrap.sh", "staging", FLUX_AGE_KEY_BROKER=KEY).returncode == 0
+    (account,) = (manifest["metadata"] for manifest in applied(copy) if manifest["kind"] == "ServiceAccount")
+    assert account["annotations"] == {"azure.workload.identity/client-id": "6a1d3b0e-0000-4000-8000-000000000003"}
+    copy = machine("default", "fleet")
+    assert copy.run("bootstrap.sh", "staging", GITHUB_TOKEN=TOKEN).returncode == 0
+    assert "ServiceAccount" not in {manifest["kind"] for manifest in applied(copy)}
+
+
+def test_bootstrap_pulls_the_operator_from_the_mirror(machine: Make) -> None:
+    """Signed in for this run only; the pod's secrets and what it trusts come first, on an update cluster too."""
+    from fleet.resources.managed import _docker_config
+
+    copy = machine("mirror", "fleet")
+    given = {"FLUX_REGISTRY_TOKEN": "x", "FLUX_BOT_TOKEN": "x"}
+    run = copy.run("bootstrap.sh", "update", GITHUB_TOKEN="x", **given)  # noqa: S106
+    assert (run.returncode, copy.calls) == (1, []), "GitHub's token is none of the mirror's"
+    assert "`FLUX_MIRROR_TOKEN` is not set" in run.stderr
+    copy.stand_in("helm", HELM)
+    run = copy.run("bootstrap.sh", "update", FLUX_MIRROR_TOKEN=TOKEN, **given)
+    assert run.returncode == 0, run.stderr
+    held = secrets(copy)
+    fleet, mirror = fleet_of("mirror"), fleet_of("mirror").mirror
+    assert mirror
+    assert mirror.ca
+    auth = json.loads(held["mirror-auth"]["stringData"][".dockerconfigjson"])
+    assert auth == json.loads(_docker_config("robot$pull", TOKEN, ("harbor.internal", "hub.internal:5000")))
+    assert held["mirror-trust"]["stringData"] == {"ca.crt": mirror.ca, "trusted_root.json": mirror.trusted_root}
+    login, upgrade = copy.state["helm"]
+    assert (login["given"][:5], login["read"]) == (
+        ["registry", "login", "harbor.internal", "--username", "robot$pull"],
+        f"{TOKEN}\n",
+    )
+    assert upgrade["given"][3] == "oci://harbor.internal/mirror/ghcr.io/controlplaneio-fluxcd/charts/flux-operator"
+    assert yaml.safe_load(upgrade["--values"]) == operator_values(fleet)
+    assert login["--ca-file"].strip() == upgrade["--ca-file"].strip() == mirror.ca.strip()
+    assert login["config"] == upgrade["config"]
+    assert not Path(upgrade["config"]).exists()
+    steps = [next((word for word in call if word in ("login", "upgrade", "apply")), "") for call in copy.calls]
+    assert [step for step in steps if step] == ["login", "apply", "apply", "upgrade", "apply"]
+    assert [manifest["kind"] for manifest in applied(copy)][-1] == "FluxInstance"
+    assert not [call for call in copy.calls if any("cret" in word for word in call)]
+
+
+APPLY: Final = ["apply", "--server-side", "--force-conflicts", "--field-manager=kubectl-fleet", "--filename", "-"]
+HELM: Final = """
+seen = {key: pathlib.Path(option(key)).read_text() for key in ("--values", "--ca-file") if option(key)}
+seen |= {"given": given, "config": os.environ["HELM_REGISTRY_CONFIG"]}
+state.setdefault("helm", []).append(seen | {"read": sys.stdin.read() if "--password-stdin" in given else ""})
+end(0)
+"""
+
+
+def test_nodes_of_a_trial_trust_the_mirror(machine: Make) -> None:
+    copy = machine("mirror", "fleet")
+    copy.stand_in("kind", 'end(0, out="e2e-control-plane\\n" if "nodes" in given else "")')
+    copy.stand_in("docker", DOCKER)
+    run = copy.run("e2e.sh", "staging", GITHUB_TOKEN="x", FLUX_MIRROR_TOKEN=TOKEN)  # noqa: S106
+    assert run.returncode == 0, run.stderr
+    mirror = fleet_of("mirror").mirror
+    assert mirror
+    assert mirror.ca
+    for server in mirror.servers:
+        folder = copy.folder.parent / "node/etc/containerd/certs.d" / server
+        assert (folder / "ca.crt").read_text().strip() == mirror.ca.strip()
+        hosts = tomllib.loads((folder / "hosts.toml").read_text())
+        assert hosts["host"][f"https://{server}"]["ca"].endswith(f"/etc/containerd/certs.d/{server}/ca.crt")
+    (created,) = (call for call in copy.calls if call[:3] == ["kind", "create", "cluster"])
+    assert created[created.index("--image") + 1].startswith("hub.internal:5000/kindest/node:v")
+    (registry,) = (call for call in copy.calls if call[:2] == ["docker", "run"])
+    assert registry[-1].startswith("hub.internal:5000/library/registry:3")
+
+
+DOCKER: Final = """
+import subprocess
+if given[0] == "exec":
+    node = pathlib.Path.cwd().parent / "node"
+    script = given[-1].replace("/etc/containerd", f"{node}/etc/containerd")
+    end(subprocess.run([*given[3:-1], script], stdin=sys.stdin, check=False).returncode)
+end(0)
+"""
 
 
 def instance_of(copy: Checkout) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import socket
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +18,10 @@ import pytest
 
 from fleet.ownership import judge
 from sandbox.build import Parts
+from sandbox.cluster.home import write_file
 from sandbox.program.api import Refusal
-from tests.sandbox.checkouts import GIT, Checkout, path_without_engine, pids, row
+from tests.sandbox.checkouts import GIT, PATIENCE, Checkout, path_without_engine, pids, row
+from tests.sops import Identity, encrypted_secret
 
 pytestmark = pytest.mark.sandbox
 
@@ -41,7 +45,7 @@ def _as_committed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if "fleet" in request.fixturenames:
         checkout = request.getfixturevalue("fleet")
-        checkout.edit(tenants={"shop": None, "broken": None})
+        checkout.edit(tenants=dict.fromkeys(("shop", "broken", "safe", "thief")))
 
 
 def test_the_table_tells_that_everything_is_ready(fleet: Checkout) -> None:
@@ -128,6 +132,54 @@ def test_a_broken_tenant_is_reported_with_its_cause(fleet: Checkout) -> None:
     assert " 2/3 " in output
     fleet.edit(tenants={"broken": {"team": "data", "releases": {"bad": release}}})
     assert " 3/3 " in fleet.up()
+
+
+def test_flux_leaves_what_others_annotate_on_its_accounts_unless_that_was_kubectl(fleet: Checkout) -> None:
+    """So a client ID that the program has put there stays, and the annotation that goes shows that Flux has looked."""
+    api = fleet.api()
+    account = api.ref("v1", "ServiceAccount", "source-controller", "flux-system")
+    own = {"name": account.name, "namespace": account.namespace}
+    body: dict[str, object] = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own}
+    managers = ("pulumi-kubernetes-0a1b2c3d", "fleet", "kubectl-fleet")
+    for manager in managers:
+        annotated = {"metadata": own | {"annotations": {f"example.com/{manager}": "x"}}}
+        api.apply(account, body | annotated, manager=manager, force=False)
+    instance = api.ref("fluxcd.controlplane.io/v1", "FluxInstance", "flux", "flux-system")
+    api.annotate(instance, "reconcile.fluxcd.io/requestedAt", "tried")
+    deadline = time.monotonic() + PATIENCE
+    while (api.get(instance) or {}).get("status", {}).get("lastHandledReconcileAt") != "tried":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    found = api.get(account)
+    for manager in managers[:2]:
+        api.apply(account, body, manager=manager, force=False)
+    api.close()
+    assert found
+    left = {key for key in found["metadata"]["annotations"] if key.startswith("example.com/")}
+    assert left == {f"example.com/{manager}" for manager in managers[:2]}
+
+
+def test_an_encrypted_secret_is_opened_with_its_tenants_own_key_and_with_no_other(fleet: Checkout) -> None:
+    """What the stack holds, Flux decrypts with; another tenant that has the same file cannot read it."""
+    identity = Identity.make()
+    write_file(fleet.home.secret("ageKey-safe"), identity.key.encode())
+    door = {"base": encrypted_secret("door", {"code": "4711"}, identity)}
+    tenant = {"team": "data", "decryption": {"provider": "age"}, "objects": {"door": door}}
+    fleet.edit(tenants={"safe": tenant})
+    assert " 3/3 " in fleet.up()
+    fleet.edit(tenants={"thief": tenant})
+    code, output = fleet.run("up")
+    assert code == 1
+    assert "Kustomization thief/apps" in output
+    assert "identity did not match any of the recipients" in output
+    api = fleet.api()
+    secrets = {f"{s['metadata']['namespace']}/{s['metadata']['name']}": s for s in api.list_all("v1", "secrets")}
+    api.close()
+    assert base64.b64decode(secrets["safe/door"]["data"]["code"]) == b"4711"
+    assert "thief/door" not in secrets
+    keys = {name: s["data"]["age.agekey"] for name, s in secrets.items() if "sops-age" in name}
+    assert keys.keys() == {f"flux-system/sops-age-{t}" for t in ("safe", "thief")} | {"safe/sops-age", "thief/sops-age"}
+    assert keys["safe/sops-age"] == keys["flux-system/sops-age-safe"] != keys["thief/sops-age"]
 
 
 def test_a_source_that_is_not_allowed_is_refused(fleet: Checkout) -> None:

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 from fleet.resources import automation, live
+from fleet.resources.clusters.kind import host
 from tests.checkout import Checkout
 from tests.reader import Reader
 from tests.rendering import Schemas, find_schemas
 
 
 @pytest.fixture
-def checkout(tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path)
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    found = Checkout(tmp_path)
+    monkeypatch.setattr(host, "look", found.kinds.look)
+    return found
 
 
 @pytest.fixture
@@ -25,6 +28,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     """Clusters that can be read; without this fixture they are asked for real, and nothing listens there."""
     stand_in = Reader()
     monkeypatch.setattr(live, "read", stand_in)
+    monkeypatch.setattr(live, "ask", stand_in.ask)
     monkeypatch.setattr(automation, "run_once", stand_in.automate)
     return stand_in
 

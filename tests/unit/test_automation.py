@@ -74,8 +74,8 @@ def test_the_credential_that_writes_is_on_no_other_cluster(checkout: Checkout, r
     clusters = {"staging": {"environment": "staging"}, "second": {"environment": "staging"}}
     production = {"prod-eu": {"environment": "production"}, "prod-us": {"environment": "production"}}
     values = checkout.use(design, "sandbox", clusters=clusters | production)
-    source = {"kind": "existing", "kubeconfig": "kubeconfig"}
-    run = checkout.run("sandbox", **values, clusters=dict.fromkeys(clusters, source))
+    sources = {name: {"kind": "existing", "kubeconfig": f"{name}.kubeconfig"} for name in clusters}
+    run = checkout.run("sandbox", **values, clusters=sources)
     found = {name: label(name, "update") in run.resources for name in clusters}
     assert found == {"staging": True, "second": False}
     assert all(label(name, "platform") in run.resources for name in clusters)

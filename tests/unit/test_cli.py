@@ -115,7 +115,7 @@ def test_what_is_listed_is_what_the_stack_asks_for(
 @pytest.mark.parametrize(
     ("verb", "command"),
     [
-        ("up", ["up", "--stack", "staging"]),
+        ("up", ["up", "--continue-on-error", "--stack", "staging"]),
         ("status", ["stack", "output", "--stack", "staging"]),
         ("down", ["destroy", "--stack", "staging"]),
     ],
@@ -183,7 +183,7 @@ def test_an_installed_cli_is_used(checkout: Path, calls: Any, monkeypatch: pytes
     installed = type("Installed", (), {"command": os.fspath(cached)})
     monkeypatch.setattr(automation.PulumiCommand, "install", lambda root: installed)
     assert main(["up", "--stack", "staging"]) == 0
-    assert calls()[-1] == ["up", "--stack", "staging"]
+    assert calls()[-1] == ["up", "--continue-on-error", "--stack", "staging"]
 
 
 def test_an_unknown_stack_is_named(checkout: Path, calls: Any, capsys: pytest.CaptureFixture[str]) -> None:

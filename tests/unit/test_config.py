@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,20 @@ CASES: Final = ROOT / "tests/config"
 STACK: Final = "test"
 STACK_FILE: Final = f"Pulumi.{STACK}.yaml"
 SECRET: Final = '{"token": "hunter2"}'  # noqa: S105
-"""What every secret holds; it looks like a structure and must never be printed."""
+"""What every secret holds but a kubeconfig; it looks like a structure and must never be printed."""
+
+
+def kubeconfig(name: str) -> str:
+    """As it leaves the settings, which take no more than that from one that is complete."""
+    entry = {"clusters": "cluster", "contexts": "context", "users": "user"}
+    bodies = {
+        "clusters": {"server": f"https://{name}.test"},
+        "contexts": {"cluster": "c", "user": "c"},
+        "users": {"token": "hunter2"},
+    }
+    sections = {key: [{"name": "admin@eu" if key == "contexts" else "c", entry[key]: bodies[key]}] for key in entry}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "admin@eu"} | sections)
+
 
 Read = Callable[[Path], object]
 
@@ -54,12 +68,13 @@ def each(kind: str, *, stacks: bool) -> pytest.MarkDecorator:
 def project(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A folder with the fleet that the test's stack belongs to, and the kubeconfig files that the stacks name."""
     file = request.node.callspec.params.get("file") if hasattr(request.node, "callspec") else None
-    case = "git" if file and file.stem.startswith("stack-git") else "complete"
+    other = file.stem.split("-")[1] if file else ""
+    case = other if other in ("git", "cloud") else "complete"
     fleet = yaml.safe_load((CASES / f"valid/{case}.yaml").read_text())
     if case == "complete":
         del fleet["alerts"]
     (tmp_path / FLEET_FILE).write_text(yaml.safe_dump(fleet, sort_keys=False))
-    (tmp_path / "kubeconfig").write_text("kind: Config")
+    (tmp_path / "kubeconfig").write_text(kubeconfig("us"))
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     return tmp_path
 
@@ -76,7 +91,7 @@ def load(project: Path) -> Loaded:
     values = {
         key: SECRET if key in secrets else value if isinstance(value, str) else json.dumps(value)
         for key, value in found.items()
-    }
+    } | {key: kubeconfig("eu") for key in secrets if key.endswith("Kubeconfig")}
 
     async def run() -> Loaded:
         runtime.configure(runtime.Settings(project="fleet", stack=STACK))
@@ -216,9 +231,9 @@ def load_changed(project: Path, **values: Any) -> Loaded:
 def test_secrets_and_kubeconfigs_are_secret_outputs(project: Path) -> None:
     assert load_changed(project).opened == {
         "registryToken": (SECRET, True),
-        "euKubeconfig": (SECRET, True),
-        "of prod-eu": (SECRET, True),
-        "of prod-us": ("kind: Config", True),
+        "euKubeconfig": (kubeconfig("eu"), True),
+        "of prod-eu": (kubeconfig("eu"), True),
+        "of prod-us": (kubeconfig("us"), True),
     }
 
 
@@ -226,13 +241,24 @@ def test_a_kubeconfig_may_lie_in_the_home_folder(
     project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path_factory.mktemp("home")
-    (home / "config").write_text("of the home")
+    (home / "config").write_text(kubeconfig("home"))
     monkeypatch.setenv("HOME", str(home))
-    clusters = {name: {"kind": "existing", "kubeconfig": "~/config"} for name in ("prod-eu", "prod-us")}
-    assert load_changed(project, clusters=clusters, euKubeconfig=None).opened["of prod-eu"] == (
-        "of the home",
-        True,
-    )
+    files = {"prod-eu": "~/config", "prod-us": "kubeconfig"}
+    clusters = {name: {"kind": "existing", "kubeconfig": file} for name, file in files.items()}
+    opened = load_changed(project, clusters=clusters, euKubeconfig=None).opened
+    assert opened["of prod-eu"] == (kubeconfig("home"), True)
+
+
+def test_a_broken_kubeconfig_in_a_secret_is_told_with_all_other_faults(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a run, where secrets can be read; `check` cannot."""
+    monkeypatch.setattr(sys.modules[__name__], "kubeconfig", lambda name: f"users: {SECRET}: x")
+    printed = faults(lambda: load_changed(project, registryToken=None))
+    assert [line.partition(": ")[0] for line in printed if not line.startswith(" ")] == [
+        f"{STACK_FILE}.registryToken",
+        f"{STACK_FILE}.clusters.prod-eu",
+    ]
 
 
 def test_the_stack_replaces_registry_and_manifests_on_every_cluster(project: Path) -> None:

@@ -48,6 +48,21 @@ def found(fleet: Fleet, environment: str, stack: str = "other") -> dict[str, Cre
     return {str(name): credential for name, credential in credentials.items()}
 
 
+@pytest.mark.parametrize("design", ["oci", "git"])
+def test_who_pulls_from_a_mirror_signs_in_to_its_hosts_and_nowhere_else(design: str) -> None:
+    given = {"registry": "r.test/m", "hosts": {"quay.io": "q.test:5000/x"}, "user": "robot"}
+    for environment in ("qa", "production"):
+        for user in ("robot", None):
+            credentials = found(fleet_of(design, "app", MIRRORED | {"mirror": given | {"user": user}}), environment)
+            assert ("mirror" in credentials) is (user is not None)
+        credential = found(fleet_of(design, "app", MIRRORED | {"mirror": given}), environment)["mirror"]
+        assert (credential.key, credential.secret) == ("mirrorToken", "mirror-auth")
+        assert credential.repositories == ("r.test", "q.test:5000")
+
+
+MIRRORED: Final = {"flux": {"version": "2.9.4"}}
+
+
 # --- which there are -------------------------------------------------------------------------------------------------
 WANTED: Final[dict[tuple[str, str, str], list[str]]] = {
     ("oci", "qa", "other"): ["registry"],
@@ -167,11 +182,16 @@ def test_what_a_cluster_names_is_what_the_stack_gives_it(case: str) -> None:
         environment = fleet.clusters[cluster].environment
         given = {credential.secret for credential in found(fleet, environment).values()}
         given |= {"alert-address"} if fleet.alerts.chat else set()
+        given |= {"mirror-trust"} if fleet.mirror else set()
         named = {flux_instance(fleet, cluster)["spec"]["sync"].get("pullSecret")} - {None}
         if fleet.environment_of(cluster).role == "fleet":
             manifests = [m for s in resource_sets_of(fleet, cluster).values() for m in s["spec"]["resources"]]
             copies = [m["metadata"]["annotations"] for m in manifests if m["kind"] == "Secret"]
-            named |= {a["fluxcd.controlplane.io/copyFrom"].removeprefix("flux-system/") for a in copies}
+            named |= {  # those that only some have are asked of the operator, in test_operator_builder.py
+                a["fluxcd.controlplane.io/copyFrom"].removeprefix("flux-system/")
+                for a in copies
+                if "fluxcd.controlplane.io/reconcile" not in a
+            }
         assert named <= given, cluster
 
 
@@ -180,6 +200,9 @@ def test_every_repository_that_delivers_can_be_read(case: str) -> None:
     fleet = load_case(case)
     delivering = {name for name, repository in repositories_of(fleet).items() if repository.role != "source"}
     for environment in fleet.overlays:
+        if fleet.design == "oci" and not any(map(fleet.pulls_by_token, fleet.clusters_in(environment))):
+            assert found(fleet, environment) == {}, "a cloud knows who may read"
+            continue
         reading = [c for c in found(fleet, environment).values() if c.name in ("registry", "platform", "tenants")]
         assert {name for credential in reading for name in credential.repositories} == delivering
 

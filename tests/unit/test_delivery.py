@@ -276,7 +276,10 @@ def test_no_tenant_gets_a_credential_of_the_platform_or_of_the_bot(case: str) ->
     fleet = load_case(case)
     chat = {names.ALERTS_SECRET} if fleet.alerts.chat else set()
     status = {names.STATUS_SECRET} if fleet.reports_commits else set()
-    allowed = chat | ({names.TENANTS_SECRET} if fleet.design == "git" else {names.REGISTRY_SECRET} | status)
+    mirror = {names.MIRROR_SECRET, names.TRUST_SECRET} if fleet.mirror else set()  # who reads it reads what all may
+    allowed = chat | mirror | ({names.TENANTS_SECRET} if fleet.design == "git" else {names.REGISTRY_SECRET} | status)
     for name, resource_set in workload_sets(fleet).items():
         if name.startswith("apps"):
-            assert {found["metadata"]["name"] for found in resources_of(resource_set, "Secret")} == allowed
+            tenants = [fleet.tenants[given["tenant"]].decryption for given in resource_set["spec"]["inputs"]]
+            own = {names.AGE_SECRET} if any(found and found.provider == "age" for found in tenants) else set()
+            assert {found["metadata"]["name"] for found in resources_of(resource_set, "Secret")} == allowed | own

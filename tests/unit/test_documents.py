@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from fleet.manifests.instance import flux_instance
+from fleet.manifests.trees import access as signing
 from fleet.manifests.trees import documents
 from fleet.manifests.trees.documents import PLACES, document_files
 from fleet.model import Fleet, Repository, repositories_of
@@ -368,16 +369,14 @@ def test_the_readme_names_each_token_with_the_least_that_it_must_be_allowed(case
     readme = texts_of(case)[fleet.repositories.fleet]["README.md"]
     rows = [line.split(" | ") for line in readme.splitlines() if line.startswith("| ")]
     for environment in fleet.environments:
-        for credential in documents._credentials(fleet, environment):
+        for credential in signing._credentials(fleet, environment):
             (row,) = (
                 r for r in rows if environment in r[0].removeprefix("| ").split(", ") and f"`{credential.secret}`" in r
             )
             assert f"`{credential.key}`" in row
-            assert f"`{documents.variable(credential)}_" in row[1]
+            assert f"`{signing.variable(credential)}_" in row[1]
             for name, access in credential.permissions.items():
-                assert ("`read:packages`" if name == "read:packages" else f"{name}: {access}") in row[5].replace(
-                    "read:packages", "`read:packages`"
-                )
+                assert (name if credential.is_of_a_registry else f"{name}: {access}") in row[5].split(", ")
     assert fleet.bot.name in readme or not fleet.has_bot_account
 
 

@@ -30,7 +30,7 @@ FLUX: Final[Mapping[str, dict[str, Any]]] = {
     "embedded": {"artifact": None},
     "large": {"size": "large", "type": "openshift", "networkPolicy": False, "multitenant": False},
     "identity": {"objectLevelWorkloadIdentity": True, "multitenantWorkloadIdentity": True, "type": "aws"},
-    "provider": {"syncProvider": "azure", "syncInterval": "1h30m"},
+    "provider": {"registryProvider": "azure", "objectLevelWorkloadIdentity": True, "syncInterval": "1h30m"},
     "sharded": {"sharding": {"shards": ["one", "two"]}},
     "persistent": {
         "sharding": {"shards": ["one"], "storage": "persistent"},
@@ -68,8 +68,9 @@ def test_every_custom_resource_in_the_trees_fits_its_schema(case: str, schemas: 
 
 @pytest.mark.parametrize("flux", FLUX.values(), ids=FLUX)
 def test_every_instance_that_the_model_admits_fits_the_operators_schema(flux: dict[str, Any], schemas: Schemas) -> None:
-    validate(schemas, flux_instance(make_fleet(flux=flux), "staging"))
-    if "syncProvider" not in flux:
+    registry = "acme.azurecr.io" if flux.get("registryProvider") == "azure" else "ghcr.io"
+    validate(schemas, flux_instance(make_fleet(registry=registry, flux=flux), "staging"))
+    if "registryProvider" not in flux:
         validate(schemas, flux_instance(make_fleet(design="git", flux=flux), "staging"))
 
 
@@ -104,7 +105,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 def test_a_cloud_registry_needs_a_provider_and_no_pull_secret() -> None:
     assert spec_of(make_fleet())["sync"].get("pullSecret") == "ghcr-auth"
-    sync = spec_of(make_fleet(flux={"syncProvider": "gcp"}))["sync"]
+    sync = spec_of(make_fleet(registry="europe-docker.pkg.dev/acme", flux={"registryProvider": "gcp"}))["sync"]
     assert sync["provider"] == "gcp"
     assert "pullSecret" not in sync
 

@@ -126,7 +126,7 @@ def test_a_cluster_lays_its_own_keys_over_the_fleets_flux() -> None:
     fleet = load_case("complete")
     staging, us = fleet.flux_of("staging"), fleet.flux_of("prod-us")
     assert (staging.size, staging.network_policy, staging.version) == ("medium", False, fleet.flux.version)
-    assert (us.sharding, us.storage, us.sync_provider, us.size) == (None, None, "gcp", "small")
+    assert (us.sharding, us.storage, us.type, us.size) == (None, None, "gcp", "small")
     assert fleet.flux_of("qa") == fleet.flux
 
 
@@ -208,7 +208,7 @@ RULES: Final = {
         "flux-workload-identity"
     ),
     "sync.provider 'github' is only supported for GitRepository": "choices",
-    "sync.provider 'gcp' is only supported for OCIRepository and Bucket": "flux-sync-provider-in-the-git-design",
+    "sync.provider 'gcp' is only supported for OCIRepository and Bucket": "flux-registry-provider-in-the-git-design",
     "Sync name is immutable": None,
 }
 """Rule of the FluxInstance → the invalid fleet that breaks it; None where we never give a name, so that the rule has
@@ -246,7 +246,7 @@ def test_every_choice_of_the_operator_is_ours(spec: dict[str, Any]) -> None:
         "type": operators[".cluster.type"],
         "variant": operators[".distribution.variant"],
         "sharding.storage": operators[".sharding.storage"],
-        "syncProvider": [choice for choice in operators[".sync.provider"] if choice != "github"],
+        "registryProvider": [choice for choice in operators[".sync.provider"] if choice != "github"],
     }
     assert len(operators) == len(ours) + len({".sync.kind"})
 

@@ -16,7 +16,7 @@ import pytest
 from fleet.errors import ConfigError
 from fleet.manifests.delivery import resource_sets_of
 from fleet.manifests.runtime import runtime_info, substituted
-from fleet.model import Component, Fleet, Tenant, Workload, repositories_of
+from fleet.model import Component, Fleet, Tenant, Workload, age_keys, credentials_on, repositories_of
 from fleet.ownership import Verdict, judge
 from sandbox.build import Parts
 from tests import conformity, oracle
@@ -71,7 +71,8 @@ class Objects:
     ("case", "cluster"),
     [
         *(("default", "staging"), ("default", "prod-eu"), ("complete", "prod-us"), ("complete", "update")),
-        *(("git", "qa"), ("git", "production")),
+        *(("git", "qa"), ("git", "production"), ("cloud", "local"), ("cloud", "production")),
+        ("mirror", "production"),
     ],
 )
 def test_the_objects_of_the_resource_sets_are_the_committed_ones(
@@ -116,11 +117,13 @@ def test_each_component_and_tenant_gets_its_namespace_and_what_flux_needs_there(
     assert objects.names_of("Namespace") - updates == {name for name, _ in workloads(fleet, cluster)}
     for name, workload in workloads(fleet, cluster):
         assert objects.get("Namespace", name)["metadata"]["labels"].items() >= labels(workload).items()
-        for kind, copy in (("ConfigMap", "flux-runtime-info"), ("Secret", secret(fleet, workload))):
-            metadata = objects.get(kind, copy, name)["metadata"]
-            assert metadata["annotations"] == {"fluxcd.controlplane.io/copyFrom": f"flux-system/{copy}"}
+        assert copied(objects, "ConfigMap", name) == {"flux-runtime-info": "flux-system/flux-runtime-info"}
+        wanted = secrets(fleet, cluster, name, workload)
+        assert copied(objects, "Secret", name) == {copy: f"flux-system/{origin}" for copy, origin in wanted.items()}
+        assert set(wanted.values()) <= handed_over(fleet, cluster)
         account = objects.get("ServiceAccount", "flux", name)
-        assert account.get("imagePullSecrets", []) == ([{"name": "ghcr-auth"}] if fleet.design == "oci" else [])
+        pulled = [{"name": "ghcr-auth"}] if "ghcr-auth" in wanted else []
+        assert account.get("imagePullSecrets", []) == pulled
         check_source(fleet, objects, cluster, name)
 
 
@@ -132,7 +135,8 @@ def check_source(fleet: Fleet, objects: Objects, cluster: str, name: str) -> Non
         source = objects.get("OCIRepository", step, name)["spec"]
         assert source["url"] == f"oci://{fleet.artifacts}/{repository.lower()}/{name}"
         assert source["ref"] == {"tag": variables["ARTIFACT_TAG"]}
-        assert source["serviceAccountName"] == "flux"
+        assert source["provider"] == fleet.flux_of(cluster).registry_provider
+        assert (source["serviceAccountName"] == "flux") is (source["provider"] == "generic")
     else:
         source = objects.get("GitRepository", step, name)["spec"]
         assert source["url"] == f"{fleet.github.url}/{fleet.owner}/{repository}.git"
@@ -142,11 +146,33 @@ def check_source(fleet: Fleet, objects: Objects, cluster: str, name: str) -> Non
         assert source["secretRef"] == {"name": "flux-apps" if tenant else "flux-system"}
 
 
-def secret(fleet: Fleet, workload: Workload) -> str:
-    """What Flux signs in with in the namespace."""
-    if fleet.design == "oci":
-        return "ghcr-auth"
-    return "flux-apps" if isinstance(workload, Tenant) else "flux-system"
+def copied(objects: Objects, kind: str, namespace: str) -> dict[str, str]:
+    """Where each copy in a namespace comes from, by its name."""
+    found = [m["metadata"] for m in objects.all if (m["kind"], m["metadata"].get("namespace")) == (kind, namespace)]
+    return {m["name"]: m["annotations"]["fluxcd.controlplane.io/copyFrom"] for m in found}
+
+
+def secrets(fleet: Fleet, cluster: str, name: str, workload: Workload) -> dict[str, str]:
+    """What lies in the namespace: what Flux signs in with and tells people with, and the key of its own files; by the
+    name that each has there, its name in flux-system."""
+    if fleet.design == "git":
+        found = ["flux-apps" if isinstance(workload, Tenant) else "flux-system"]
+    else:
+        found = ["ghcr-auth"] if fleet.flux_of(cluster).registry_provider == "generic" else []
+        found += ["github-status"] if fleet.reports_commits else []
+    found += ["alert-address"] if fleet.alerts.chat else []
+    found += ["mirror-auth"] if fleet.mirror and fleet.mirror.user else []
+    found += ["mirror-trust"] if fleet.mirror and fleet.mirror.has_trust else []
+    own = workload.decryption is not None and workload.decryption.provider == "age"
+    return {copy: copy for copy in found} | ({"sops-age": f"sops-age-{name}"} if own else {})
+
+
+def handed_over(fleet: Fleet, cluster: str) -> set[str]:
+    """Secrets that are put into flux-system."""
+    ages = {f"sops-age-{name}" for name in age_keys(fleet, fleet.clusters[cluster].environment)}
+    chat = {"alert-address"} if fleet.alerts.chat else set()
+    chat |= {"mirror-trust"} if fleet.mirror and fleet.mirror.has_trust else set()
+    return {str(credential.secret) for credential in credentials_on(fleet, cluster)} | ages | chat
 
 
 def workloads(fleet: Fleet, cluster: str) -> Iterator[tuple[str, Workload]]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from fleet import names
+from fleet.config import read_stack_values
 from fleet.ownership import ABSENT, OURS, UNKNOWN
 from tests.checkout import DELIVERING, STACKS, Checkout, Run, label
 from tests.reader import ADOPTED, SETS, Reader, found
@@ -22,7 +26,7 @@ POLICY: dict[str, Policy] = {
     "absent": ("", (), MANAGER),
     "ours": ("", (), MANAGER),
     "adopted": ("flux-system/{name}", ("spec",), {}),
-    "unknown": ("", ("spec",), {}),
+    "unknown": ("", ("spec", "metadata.annotations"), {}),
 }
 """Of a gitops object, by verdict."""
 
@@ -75,7 +79,7 @@ def test_an_unreadable_cluster_is_planned_without_touching_what_may_be_flux(chec
         assert planned == (list(GITOPS) if (stack, cluster) in DELIVERING else ["instance"])
         for word in planned:
             asked = run.of(cluster, word)
-            assert (asked.import_id, asked.ignore_changes) == ("", ("spec",))
+            assert (asked.import_id, asked.ignore_changes) == ("", ("spec", "metadata.annotations"))
             assert run.annotations(cluster, word) == {}
         assert run.of(cluster, "operator").read_id == ""
 
@@ -105,8 +109,78 @@ def test_objects_of_a_kind_cluster_go_with_it(checkout: Checkout, reader: Reader
     assert existing.resources[component].deleted_with == ""
 
 
+ANCHORS = ("namespace", "instance")
+
+
+@pytest.mark.parametrize("chosen", [None, True, False])
+@pytest.mark.parametrize("stack", ["sandbox", "production"])
+def test_the_anchors_of_a_cluster_are_protected_where_it_tracks_releases(
+    checkout: Checkout, reader: Reader, stack: str, chosen: bool | None
+) -> None:
+    """Unless the stack says otherwise for a cluster; said in either case, so that the state follows."""
+    sources = read_stack_values(checkout.root, stack)["fleet:clusters"]
+    changed, *others = STACKS[stack]
+    sources[changed] |= {} if chosen is None else {"protect": chosen}
+    run, default = checkout.run(stack, clusters=sources), stack == "production"
+    expected = {changed: default if chosen is None else chosen} | dict.fromkeys(others, default)
+    for cluster, protect in expected.items():
+        found = {asked.name: asked.protect for asked in run.monitor.registrations if asked.name.startswith(cluster)}
+        anchors = {label(cluster, word).rpartition("::")[2] for word in ANCHORS}
+        assert found == {name: protect if name in anchors else None for name in found}
+        assert anchors <= found.keys()
+
+
 def test_nothing_else_is_set_on_any_resource(checkout: Checkout, reader: Reader) -> None:
     """Options with a power of their own are used nowhere, or a destroy would leave or lose what it must not."""
     for asked in checkout.run("production").monitor.registrations:
-        assert (asked.protect, asked.retain_on_delete, asked.delete_before_replace) == (None, None, None)
+        assert (asked.retain_on_delete, asked.delete_before_replace) == (None, None)
         assert (asked.replace_on_changes, asked.aliases, asked.custom_timeouts) == ((), (), {})
+
+
+# --- a renamed cluster -----------------------------------------------------------------------------------------------
+def renamed(checkout: Checkout, new: str, **kept: Any) -> Run:
+    """Stack `production`, of which `prod-us` has another name now."""
+    clusters = checkout.sections["clusters"]
+    checkout.change_fleet(clusters={new if name == "prod-us" else name: each for name, each in clusters.items()})
+    sources = read_stack_values(checkout.root, "production")["fleet:clusters"]
+    return checkout.run("production", clusters={"prod-eu": sources["prod-eu"], new: sources["prod-us"] | kept})
+
+
+def test_a_rename_changes_no_name_in_the_state(checkout: Checkout, reader: Reader) -> None:
+    """Nor the identity of the provider; the cluster keeps the kubeconfig that belongs to it."""
+    before = checkout.run("production")
+    after = renamed(checkout, "prod-west", renamedFrom="prod-us")
+    assert after.resources.keys() == before.resources.keys()
+    provider = "pulumi:providers:kubernetes::prod-us"
+    assert after.resources[provider].inputs["clusterIdentifier"] == "prod-us"
+    assert {asked.urn for asked in after.monitor.registrations} == {asked.urn for asked in before.monitor.registrations}
+    assert sorted(after.outputs["clusters"]) == ["prod-eu", "prod-west"]
+
+
+@pytest.mark.parametrize("instance", VERDICTS)
+@pytest.mark.parametrize(
+    ("path", "kept", "moves"),
+    [
+        ("clusters/prod-between", {"renamedFrom": "prod-west"}, True),
+        ("clusters/prod-us", {"renamedFrom": "prod-us"}, True),
+        ("clusters/prod-between", {"renamedFrom": "prod-us"}, True),
+        ("clusters/prod-west", {"renamedFrom": "prod-us"}, False),
+        ("", {"renamedFrom": "prod-us"}, False),
+        ("clusters/elsewhere", {}, False),
+    ],
+)
+def test_only_the_folder_of_a_renamed_cluster_is_written_over_flux(
+    checkout: Checkout, reader: Reader, instance: str, path: str, kept: dict[str, str], moves: bool
+) -> None:
+    """Once, by force, and only the instance; another one that Flux has taken over stays Flux's."""
+    verdict = VERDICTS[instance]
+    reader.answer = lambda kubeconfig: dataclasses.replace(found("instance", verdict, ADOPTED), path=path)
+    run, made_as = renamed(checkout, "prod-west", **kept), kept.get("renamedFrom", "prod-west")
+    asked, annotations = run.of(made_as, "instance"), run.annotations(made_as, "instance")
+    if moves and instance == "adopted":
+        assert (asked.import_id, asked.ignore_changes, annotations) == ("", (), MANAGER | WAITING | FORCE)
+        assert asked.inputs["spec"]["sync"]["path"] == "clusters/prod-west"
+    else:
+        assert (asked.import_id, asked.ignore_changes, annotations) == policy("instance", instance)
+    for word in SETS:
+        assert run.of(made_as, word).ignore_changes == ("spec",)

@@ -131,6 +131,8 @@ FOREIGN: Final = {
     "default": {"ClusterIssuer", "PodMonitor", "ServiceMonitor"},
     "complete": {"ClusterIssuer", "PodMonitor", "ServiceMonitor"},
     "git": {"PodMonitor", "ServiceMonitor"},
+    "cloud": set(),
+    "mirror": {"ClusterIssuer", "PodMonitor", "ServiceMonitor"},
 }
 """Kinds that the charts bring; tests/unit/test_catalog.py holds what we write of them."""
 

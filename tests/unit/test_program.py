@@ -24,6 +24,7 @@ from tests.checkout import (
     STACKS,
     Checkout,
     Run,
+    identity,
     label,
     label_of,
     order_of,
@@ -109,7 +110,7 @@ def test_the_arguments_of_a_provider(checkout: Checkout, reader: Reader, stack: 
     """The provider takes booleans as JSON text; the identifier keeps a new address from replacing all objects."""
     assert checkout.run(stack).resources[f"{KUBERNETES}::{cluster}"].inputs == {
         "kubeconfig": Secret(checkout.kubeconfig(cluster)),
-        "clusterIdentifier": cluster,
+        "clusterIdentifier": identity(cluster) if stack in KIND_STACKS else cluster,
         "enableServerSideApply": "true",
         "skipUpdateUnreachable": "true",
         "upsertExistingObjects": "true",
@@ -118,14 +119,23 @@ def test_the_arguments_of_a_provider(checkout: Checkout, reader: Reader, stack: 
     }
 
 
-def test_a_context_reaches_the_reader_and_the_provider(checkout: Checkout, reader: Reader) -> None:
-    source = {"kind": "existing", "kubeconfigSecret": "prodEuKubeconfig", "context": "admin"}
+def test_a_context_is_all_that_reaches_the_reader_and_the_provider(checkout: Checkout, reader: Reader) -> None:
+    """Whatever else the kubeconfig knows."""
     checkout.change_fleet(
         environments={"production": {"tracks": "releases"}}, clusters={"prod-eu": {"environment": "production"}}
     )
-    run = checkout.run("production", clusters={"prod-eu": source})
-    assert run.resources[f"{KUBERNETES}::prod-eu"].inputs["context"] == "admin"
-    assert reader.asked == [(checkout.kubeconfig("prod-eu"), "admin")]
+    near, far = (yaml.safe_load(checkout.kubeconfig(name)) for name in ("prod-us", "prod-eu"))
+    both = near | {section: near[section] + far[section] for section in ("clusters", "contexts", "users")}
+    (checkout.root / "both").write_text(yaml.safe_dump(both))
+    (checkout.root / "Pulumi.production.yaml").unlink()
+    cluster = {"kind": "existing", "kubeconfigVariable": "OURS", "context": "prod-eu"}
+    values = {"fleet:environment": "production", "fleet:clusters": {"prod-eu": cluster}}
+    (checkout.root / "Pulumi.production.yaml").write_text(yaml.safe_dump({"config": values}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OURS", "both")
+        run = checkout.run("production")
+    assert run.resources[f"{KUBERNETES}::prod-eu"].inputs["kubeconfig"] == Secret(checkout.kubeconfig("prod-eu"))
+    assert reader.asked == [checkout.kubeconfig("prod-eu")]
 
 
 def test_the_plan_of_a_cluster_to_be_made_knows_no_kubeconfig(checkout: Checkout, reader: Reader) -> None:
@@ -174,7 +184,11 @@ def test_the_release_has_the_name_under_which_flux_takes_it_over(checkout: Check
 def test_a_stack_adds_its_own_variables(checkout: Checkout, reader: Reader) -> None:
     """Git's variables are not among them: both sides own their keys of one object."""
     run = checkout.run("sandbox", runtimeInfo={"REGION": "eu"})
-    assert run.of("staging", "runtime").inputs["data"] == {"FLEET_STACK": "sandbox", "REGION": "eu"}
+    assert run.of("staging", "runtime").inputs["data"] == {
+        "FLEET_STACK": "sandbox",
+        "FLEET_CLUSTER": "staging",
+        "REGION": "eu",
+    }
     assert run.of("staging", "runtime").inputs["metadata"]["annotations"][names.ANNOTATION_SSA] == "Merge"
 
 

@@ -33,7 +33,7 @@ MARKED: Final = re.compile(r'^( +)(tag|version): (\S+) # \{"\$imagepolicy": "([^
 def rendered(design: str, **fields: Any) -> tuple[Any, Any]:
     """Chart source and HelmRelease of a release."""
     release = Release(chart="oci://r.example.com/charts/x", version="1.2.3", **fields)
-    source, helm = release_objects("x", release, design=design, policy="ns:policy")
+    source, helm = release_objects(make_fleet(design=design), "x", release, policy="ns:policy")
     return source, helm
 
 
@@ -90,7 +90,7 @@ def test_every_chart_has_one_exact_version(case: str) -> None:
     fleet = load_case(case)
     for workload in (*fleet.components.values(), *fleet.tenants.values()):
         for name, release in ((n, r) for n, r in workload.releases.items() if not r.is_local):
-            source, helm = release_objects(name, release, design=fleet.design, policy="a:b")
+            source, helm = release_objects(fleet, name, release, policy="a:b")
             if fleet.design == "oci":
                 assert source["spec"]["ref"] == {"tag": release.version}
             else:

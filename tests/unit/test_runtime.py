@@ -36,6 +36,7 @@ FLEET: Final = make_fleet(**SECTIONS)
                 "CLUSTER_NAME": "one",
                 "CLUSTER_DOMAIN": "qa.example.com",
                 "GIT_PROVIDER": "generic",
+                "REGISTRY_PROVIDER": "generic",
                 "ARTIFACT_TAG": "latest",
                 "ARTIFACT_SUBJECT_WORKFLOW": "push-artifact",
                 "ARTIFACT_SUBJECT_GIT_REF": "refs/heads/main",
@@ -49,6 +50,7 @@ FLEET: Final = make_fleet(**SECTIONS)
                 "CLUSTER_NAME": "two",
                 "CLUSTER_DOMAIN": "cluster.local",
                 "GIT_PROVIDER": "generic",
+                "REGISTRY_PROVIDER": "generic",
                 "ARTIFACT_TAG": "latest-stable",
                 "ARTIFACT_SUBJECT_WORKFLOW": "release-artifact",
                 "ARTIFACT_SUBJECT_GIT_REF": "refs/tags/COMPONENT/v[0-9]+[.][0-9]+[.][0-9]+",
@@ -75,14 +77,14 @@ def test_in_the_git_design_a_cluster_follows_a_branch(auth: str, provider: str) 
 
 @pytest.mark.parametrize("design", ["oci", "git"])
 def test_every_computed_variable_is_reserved(design: str) -> None:
-    """The stack's own one is set beside them."""
+    """The stack's own are set beside them."""
     computed = runtime_info(make_fleet(design=design, **SECTIONS), "two").keys() | {"FLEET_STACK"}
     assert computed < set(RUNTIME_KEYS)
 
 
 def test_no_other_variable_is_reserved() -> None:
     computed = {key for design in ("oci", "git") for key in runtime_info(make_fleet(design=design), "staging")}
-    assert computed | {"FLEET_STACK"} == set(RUNTIME_KEYS)
+    assert computed | {"FLEET_STACK", "FLEET_CLUSTER"} == set(RUNTIME_KEYS)
 
 
 def test_the_config_map_is_copied_at_once_and_merged_with_what_git_has() -> None:

@@ -10,13 +10,17 @@ from typing import Any
 
 import httpx2
 import pytest
+import yaml
+from lightkube import Client, KubeConfig
 
 from fleet.names import ANNOTATION_RECONCILE_AT
 from sandbox.sources.artifact_server import KEEP, ArtifactStore, EventLog, serve
 from sandbox.sources.kinds import OciRepository, is_local
 from sandbox.sources.registry import push
 from sandbox.sources.stand_in import StandIn
+from tests.checkout import kubeconfig
 from tests.fake_registry import FakeRegistry, connect
+from tests.kubernetes_api import serve as serve_api
 
 URL = "oci://127.0.0.1:5000/acme/fleet"
 KEY = ("OCIRepository", "flux-system", "fleet")
@@ -235,6 +239,31 @@ def test_a_source_that_is_not_ours_is_left_alone(scene: Scene, change: dict[str,
         scene.cluster.source[section] |= fields
     scene.look()
     assert scene.cluster.patches == 0
+
+
+class Enough(BaseException):
+    """Ends what goes on for ever."""
+
+
+def test_waiting_for_a_kind_that_comes_late_holds_no_connections(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Flux may come minutes after the cluster; with a hundred of them held, the client would wait for ever."""
+    tries = iter(range(20))
+
+    def pause(seconds: float) -> None:
+        if next(tries, None) is None:
+            raise Enough
+
+    monkeypatch.setattr("time.sleep", pause)
+    with serve_api() as api, httpx2.Client() as registry:
+        config = KubeConfig.from_dict(yaml.safe_load(kubeconfig("late", api.url)))
+        with Client(config, trust_env=False) as client:
+            store, events = ArtifactStore(tmp_path), EventLog(tmp_path / "events")
+            waiting = StandIn(client, [OciRepository(registry)], store, events, SERVER)
+            with pytest.raises(Enough):
+                waiting._follow("OCIRepository")
+    assert (len(api.connections), len(api.requests)) == (1, 21)
 
 
 def test_a_deleted_source_is_forgotten(scene: Scene) -> None:

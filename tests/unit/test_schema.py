@@ -27,10 +27,11 @@ SENSE: Final = {
     *("config-is-no-object", "delivery-nowhere", "dependency-cycle", "dependency-not-delivered"),
     *("dependency-unknown", "environment-base", "environment-unknown"),
     *("environment-without-clusters", "environment-without-overlay", "flux-sharding-without-storage"),
-    "github-and-bot",
-    *("flux-sync-provider-in-the-git-design", "flux-too-old", "flux-workload-identity", "names-of-kustomize"),
+    *("decryption-as-flux-itself", "github-and-bot", "registry-provider"),
+    *("flux-registry-provider-in-the-git-design", "flux-too-old", "flux-workload-identity", "names-of-kustomize"),
     *("names-that-are-not-text", "names-too-long", "namespace-claimed-twice", "namespace-of-image-automation"),
     *("namespace-reserved", "repositories-one-namespace", "repositories-same-name", "repository-of-the-platform"),
+    *("mirror-incomplete", "mirror-of-the-docker-hub"),
     *("source-of-delivery", "team-of-the-bot", "team-unknown", "teams-without-platform", "variables-computed"),
 }
 """Cases of tests/config/invalid that take more than one place of the file, or the program, to see."""
@@ -90,10 +91,11 @@ def resolved(entry: Any) -> Any:
 
 
 def test_the_complete_fleet_has_every_key() -> None:
-    """So that accepting it says something about each of them."""
-    fleet = yaml.safe_load((CASES / "valid/complete.yaml").read_text())
+    """So that accepting it says something about each of them. A mirror asks for other versions of Flux."""
+    fleets = [yaml.safe_load((CASES / f"valid/{case}.yaml").read_text()) for case in ("complete", "mirror")]
     known = {path for path, _ in properties(SCHEMA)}
-    assert {path for path in known if not path.startswith(".clusters.*.flux.")} <= set(keys_of(fleet, known))
+    given = {path for fleet in fleets for path in keys_of(fleet, known)}
+    assert {path for path in known if not path.startswith(".clusters.*.flux.")} <= given
 
 
 def keys_of(value: Any, known: set[str], path: str = "") -> Iterator[str]:

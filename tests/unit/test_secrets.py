@@ -209,7 +209,7 @@ def test_what_kind_prints_is_secret_and_not_logged(checkout: Checkout, reader: R
     """The command's own output is marked for the state, and what is made of it even where the mark is missing."""
     for stack in KIND_STACKS:
         command = checkout.run(stack).resources[f"{KIND}::{stack}-kind"]
-        assert command.additional_secret_outputs == ("stdout",)
+        assert command.additional_secret_outputs == ("stdout", "stderr")
         assert command.inputs["logging"] == "none"
 
 
