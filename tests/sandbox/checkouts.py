@@ -6,12 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from fleet import names
 from fleet.config import load_fleet
 from fleet.model import Fleet, repositories_of
 from sandbox.cluster.control import Status, status
@@ -19,6 +21,7 @@ from sandbox.cluster.home import Home
 from sandbox.cluster.plan import Plan, read_plan
 from sandbox.observe import KINDS
 from sandbox.program.api import Api, Object
+from sandbox.program.engine import STACK
 
 REPOSITORY: Final = Path(__file__).parents[2]
 FILES: Final = ("__main__.py", "fleet.yaml", "Pulumi.sandbox.yaml")
@@ -75,6 +78,12 @@ class Checkout:
             fleet[section] = kept if isinstance(kept, str) else {k: v for k, v in kept.items() if v is not None}
         file.write_text(yaml.safe_dump(fleet, sort_keys=False))
 
+    def set_stack(self, environment: str, clusters: Mapping[str, Mapping[str, Any]], **values: Any) -> None:
+        """Writes the sandbox's stack as a user would."""
+        found = {"environment": environment, "clusters": dict(clusters), **values}
+        content = {"config": {f"{names.PROJECT}:{key}": value for key, value in found.items()}}
+        (self.root / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(content))
+
     @property
     def fleet(self) -> Fleet:
         return load_fleet(self.root / "fleet.yaml")
@@ -125,6 +134,23 @@ class Checkout:
         found = {item["metadata"]["name"] for item in api.list_all("v1", "namespaces")}
         api.close()
         return found
+
+
+@contextmanager
+def brought_up(root: Path, prepare: Callable[[Checkout], None] = lambda _: None) -> Iterator[Checkout]:
+    """A fleet that is up, without the Pulumi CLI wherever the tests run; gone afterwards."""
+    checkout = Checkout(root, path=path_without_engine())
+    prepare(checkout)
+    try:
+        checkout.up()
+        yield checkout
+    finally:
+        checkout.run("down")
+
+
+def taken(cluster: str) -> dict[str, str]:
+    """A cluster of the sandbox, as a stack takes one that exists."""
+    return {"kind": "existing", "kubeconfig": f".sandbox/clusters/{cluster}/credentials/admin.kubeconfig"}
 
 
 def path_without_engine() -> str:

@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from rich.console import Console
 
 from fleet import config, names
@@ -27,7 +26,7 @@ from sandbox.cluster.home import open_home
 from sandbox.definitions import define_kinds
 from sandbox.program.engine import STACK, Engine
 from sandbox.sources.publish import publish
-from tests.sandbox.checkouts import REPOSITORY, Checkout
+from tests.sandbox.checkouts import REPOSITORY, Checkout, taken
 from tests.sandbox.gates import Gate
 
 CLUSTERS: Final = ("prod-eu", "prod-us")
@@ -52,10 +51,7 @@ live.read = read_and_shut
 
 def use_production(checkout: Checkout, sources: Sources | None = None, **values: Any) -> None:
     """The sandbox's stack, of environment `production` now, as a user would write it."""
-    default = {name: {"kind": "existing", "kubeconfig": f".sandbox/clusters/{name}"} for name in CLUSTERS}
-    found = {"environment": "production", "clusters": sources or default, **values}
-    content = {"config": {f"{names.PROJECT}:{key}": value for key, value in found.items()}}
-    (checkout.root / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump(content))
+    checkout.set_stack("production", sources or {name: taken(name) for name in CLUSTERS}, **values)
 
 
 class Production:

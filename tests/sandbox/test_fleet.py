@@ -20,7 +20,7 @@ from fleet.ownership import judge
 from sandbox.build import Parts
 from sandbox.cluster.home import write_file
 from sandbox.program.api import Refusal
-from tests.sandbox.checkouts import GIT, PATIENCE, Checkout, path_without_engine, pids, row
+from tests.sandbox.checkouts import GIT, PATIENCE, Checkout, brought_up, path_without_engine, pids, row
 from tests.sops import Identity, encrypted_secret
 
 pytestmark = pytest.mark.sandbox
@@ -30,13 +30,8 @@ TENANT = {"team": "web", "catalog": "frontend", "dependsOn": ["monitoring"]}
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> Iterator[Checkout]:
-    """A fleet that is up, without the Pulumi CLI, wherever the tests run."""
-    checkout = Checkout(tmp_path_factory.mktemp("fleet") / "checkout", path=path_without_engine())
-    try:
-        checkout.up()
+    with brought_up(tmp_path_factory.mktemp("fleet") / "checkout") as checkout:
         yield checkout
-    finally:
-        checkout.run("down")
 
 
 @pytest.fixture(autouse=True)

@@ -15,21 +15,15 @@ import pytest
 
 from fleet.ownership import judge
 from sandbox.build import Parts
-from tests.sandbox.checkouts import GIT, Checkout, path_without_engine, row
+from tests.sandbox.checkouts import GIT, Checkout, brought_up, row
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> Iterator[Checkout]:
-    """A fleet that is up, without the Pulumi CLI, wherever the tests run."""
-    checkout = Checkout(tmp_path_factory.mktemp("git") / "checkout", path=path_without_engine())
-    checkout.edit(**GIT)
-    try:
-        checkout.up()
+    with brought_up(tmp_path_factory.mktemp("git") / "checkout", lambda checkout: checkout.edit(**GIT)) as checkout:
         yield checkout
-    finally:
-        checkout.run("down")
 
 
 @pytest.fixture(autouse=True)

@@ -11,22 +11,18 @@ from fleet import names
 from sandbox.build import Parts
 from sandbox.cluster.objects import FAULT
 from sandbox.program.api import Api, Object, Ref
-from tests.sandbox.checkouts import Checkout, path_without_engine
+from tests.sandbox.checkouts import Checkout, brought_up, taken
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory, parts: Parts) -> Iterator[Checkout]:
-    checkout = Checkout(tmp_path_factory.mktemp("update") / "checkout", path=path_without_engine())
-    file = checkout.root / "Pulumi.sandbox.yaml"
-    text = file.read_text().replace("environment: staging", "environment: update")
-    file.write_text(text.replace("  staging:\n", "  update:\n").replace("clusters/staging/", "clusters/update/"))
-    try:
-        checkout.up()
+    def use_update(checkout: Checkout) -> None:
+        checkout.set_stack("update", {"update": taken("update")})
+
+    with brought_up(tmp_path_factory.mktemp("update") / "checkout", use_update) as checkout:
         yield checkout
-    finally:
-        checkout.run("down")
 
 
 @pytest.fixture

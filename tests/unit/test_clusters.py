@@ -8,7 +8,7 @@ import pytest
 
 from fleet.resources import live
 from sandbox.program.registration import Answer, Registration
-from tests.checkout import Checkout
+from tests.checkout import Checkout, label
 from tests.reader import ADOPTED, FRESH, Reader, found
 from tests.recording import RecordingMonitor
 
@@ -64,4 +64,4 @@ def test_a_slow_cluster_delays_no_other(checkout: Checkout, reader: Reader) -> N
 
     reader.answer = answer
     run = checkout.run("production", monitor=Watching())
-    assert run.of("prod-us", "instance")
+    assert label("prod-us", "instance") in run.resources
