@@ -44,9 +44,7 @@ async def update(settings: Settings, made: Mapping[str, tuple[Cluster, pulumi.Ou
 async def _automate(settings: Settings, name: str, cluster: Cluster) -> Mapping[str, str]:
     kubeconfig = str(await cluster.kubeconfig.future())
     seconds = settings.stack.ready_timeout
-    commits = await asyncio.to_thread(
-        automation.run_once, name, kubeconfig, seconds=seconds, tell=pulumi.log.info
-    )
+    commits = await asyncio.to_thread(automation.run_once, name, kubeconfig, seconds=seconds, tell=pulumi.log.info)
     for namespace, commit in commits.items():
         told = f"pushed {commit} to `{PROPOSED}`" if commit else "found no new version"
         pulumi.log.info(f"{name}: image automation in {namespace} {told}")

@@ -11,6 +11,7 @@ from fleet.model.clusters.source import CloudCluster, Minor, Network
 AUTO_MODE: Final = 29
 """The minor version of the first Kubernetes 1.x that has Auto Mode."""
 
+
 def _refuse_repeated(values: tuple[str, ...]) -> tuple[str, ...]:
     if repeated := sorted({value for value in values if values.count(value) > 1}):
         raise ValueError(f"named twice: {', '.join(f'`{value}`' for value in repeated)}")
