@@ -41,7 +41,15 @@ class FluxCluster(pulumi.ComponentResource):
         made_as, renamed = source.made_as(name), source.renamed_from is not None
         super().__init__("fleet:index:FluxCluster", made_as, opts=pulumi.ResourceOptions(deleted_with=cluster.made_by))
         provider = clusters.provider(made_as, cluster, children(self))
-        scope = Scope(cluster=name, made_as=made_as, renamed=renamed, protect=protect, provider=provider, parent=self)
+        scope = Scope(
+            cluster=name,
+            made_as=made_as,
+            renamed=renamed,
+            protect=protect,
+            lasting=cluster.made_by is None,
+            provider=provider,
+            parent=self,
+        )
         namespace = operator.namespace(scope)
         secrets = managed.secrets(scope, settings, [namespace])
         own: dict[str, pulumi.Input[str]] = {STACK_KEY: pulumi.get_stack(), CLUSTER_KEY: made_as}

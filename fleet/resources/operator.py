@@ -26,7 +26,7 @@ def namespace(scope: Scope) -> pulumi.Resource:
     return Namespace(
         scope.resource_name(names.FLUX_NAMESPACE),
         metadata={"name": names.FLUX_NAMESPACE, "annotations": managed_annotations()},
-        opts=managed(scope, anchor=True),
+        opts=managed(scope, anchor=True, kept=True),
     )
 
 
@@ -41,7 +41,7 @@ def install(
     from pulumi_kubernetes.helm.v3 import Release
 
     fleet, stack = settings.fleet, settings.stack
-    name, options = scope.resource_name(names.OPERATOR), managed(scope, depends_on)
+    name, options = scope.resource_name(names.OPERATOR), managed(scope, depends_on, kept=True)
     if verdict.state == "adopted":
         return Release.get(name, f"{names.FLUX_NAMESPACE}/{names.OPERATOR}", opts=options)
     chart = stack.operator_chart or fleet.operator.chart

@@ -35,6 +35,8 @@ class Scope:
     """Whether the cluster may have had another name in Git."""
     protect: bool
     """Whether the anchors are protected."""
+    lasting: bool
+    """Whether others made the cluster, so that it stays when the stack lets go of it."""
     provider: pulumi.ProviderResource
     parent: pulumi.Resource
 
@@ -70,13 +72,15 @@ def children(parent: pulumi.Resource) -> pulumi.ResourceOptions:
 
 
 def managed(
-    scope: Scope, depends_on: Sequence[pulumi.Resource] = (), *, anchor: bool = False
+    scope: Scope, depends_on: Sequence[pulumi.Resource] = (), *, anchor: bool = False, kept: bool = False
 ) -> pulumi.ResourceOptions:
+    """`kept`: stays on a cluster that lasts, for what Git has put there and only the operator can finish."""
     return pulumi.ResourceOptions(
         parent=scope.parent,
         provider=scope.provider,
         depends_on=list(depends_on),
         protect=scope.protect if anchor else None,
+        retain_on_delete=(kept and scope.lasting) or None,
     )
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,23 @@ def test_without_the_engine_its_sandbox_is_left_alone(fleet: Checkout) -> None:
     code, output = other.run("up")
     assert code == 1
     assert "was made with the Pulumi engine" in output
+
+
+def test_destroying_uninstalls_flux_and_leaves_what_it_delivered(fleet: Checkout) -> None:
+    """Last, since Flux is gone then. The operator stays for what Git had put beside it, which can go in order."""
+    before = fleet.namespaces()
+    destroyed = _pulumi(fleet, "destroy", "--yes", "--skip-preview")
+    assert destroyed.returncode == 0, destroyed.stdout
+    assert fleet.namespaces() == before
+    api = fleet.api()
+    deployments = api.list_all("apps/v1", "deployments")
+    left = {each["metadata"]["name"] for each in deployments if each["metadata"]["namespace"] == "flux-system"}
+    assert left == {"flux-operator"}
+    own = api.ref("fluxcd.controlplane.io/v1", "ResourceSet", "flux-operator", "flux-system")
+    assert [item["metadata"]["name"] for item in api.list_all(own.api_version, "resourcesets")] == [own.name]
+    assert api._client.delete(api._path(own)).is_success
+    deadline = time.monotonic() + 60
+    while api.get(own) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert api.get(own) is None
+    api.close()

@@ -130,10 +130,20 @@ def test_the_anchors_of_a_cluster_are_protected_where_it_tracks_releases(
         assert anchors <= found.keys()
 
 
+@pytest.mark.parametrize("stack", ["production", "staging"])
+def test_the_operator_stays_on_a_cluster_that_lasts(checkout: Checkout, reader: Reader, stack: str) -> None:
+    """Only it can finish what Git has put beside it; on a cluster of ours all goes with the cluster."""
+    run = checkout.run(stack)
+    kept = {label(cluster, word) for cluster in STACKS[stack] for word in ("namespace", "operator")}
+    for asked in run.monitor.registrations:
+        expected = True if stack == "production" and asked.label in kept else None
+        assert asked.retain_on_delete is expected, asked.label
+
+
 def test_nothing_else_is_set_on_any_resource(checkout: Checkout, reader: Reader) -> None:
     """Options with a power of their own are used nowhere, or a destroy would leave or lose what it must not."""
     for asked in checkout.run("production").monitor.registrations:
-        assert (asked.retain_on_delete, asked.delete_before_replace) == (None, None)
+        assert asked.delete_before_replace is None
         assert (asked.replace_on_changes, asked.aliases, asked.custom_timeouts) == ((), (), {})
 
 
