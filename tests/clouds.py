@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pulumi.runtime.proto import resource_pb2 as proto
 
-from sandbox.program.registration import UNKNOWN, Registration, reveal
+from sandbox.program.registration import UNKNOWN, Registration, Secret, reveal
 from tests.checkout import REPOSITORY, Run
 from tests.recording import RecordingMonitor
 
@@ -74,6 +74,18 @@ def parts(made: Run, component: str) -> dict[str, Registration]:
 def kubeconfig(made: Run, cluster: str) -> Any:
     """That of the cluster's provider as it was registered, secret or not."""
     return made.resources[f"pulumi:providers:kubernetes::{cluster}"].inputs["kubeconfig"]
+
+
+def signs_in_by_command(made: Run, server: str) -> str:
+    """Checks the kubeconfig of prod-eu: secret, that of the server, and without a credential. Gives its text."""
+    secret = kubeconfig(made, "prod-eu")
+    assert isinstance(secret, Secret)
+    document = yaml.safe_load(reveal(secret))
+    entry = {"server": server, "certificate-authority-data": AUTHORITY}
+    assert document["clusters"] == [{"name": "prod-eu", "cluster": entry}]
+    (user,) = document["users"]
+    assert user["user"].keys() == {"exec"}
+    return str(reveal(secret))
 
 
 def over_http(made: Run, cluster: str) -> str:

@@ -5,6 +5,7 @@ And the schemas of the CRDs, for rendering.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from fleet.resources import automation, live
 from fleet.resources.clusters.kind import host
 from tests.checkout import Checkout
+from tests.kubernetes_api import KubernetesApi, serve
 from tests.reader import Reader
 from tests.rendering import Schemas, find_schemas
 
@@ -31,6 +33,13 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     monkeypatch.setattr(live, "ask", stand_in.ask)
     monkeypatch.setattr(automation, "run_once", stand_in.automate)
     return stand_in
+
+
+@pytest.fixture
+def api() -> Iterator[KubernetesApi]:
+    """A server that answers as a Kubernetes API server does."""
+    with serve() as api:
+        yield api
 
 
 @pytest.fixture(scope="session")

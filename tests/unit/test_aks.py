@@ -4,7 +4,6 @@ stack on it and on GKE."""
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +13,11 @@ import yaml
 
 from fleet.resources.clusters.cloud import unique
 from fleet.resources.live import read
-from sandbox.program.registration import UNKNOWN, Answer, Registration, Secret, reveal
+from sandbox.program.registration import UNKNOWN, Answer, Registration, reveal
 from tests import clouds
 from tests.checkout import Checkout, Run
 from tests.clouds import AUTHORITY, EXISTING, TOKEN, Cloud, put_on_path
-from tests.kubernetes_api import KubernetesApi, serve
+from tests.kubernetes_api import KubernetesApi
 from tests.reader import Reader
 
 SUBSCRIPTION: Final = "6a1d3b0e-0000-4000-8000-000000000001"
@@ -370,24 +369,11 @@ def test_a_renamed_cluster_keeps_the_name_that_it_was_made_by(checkout: Checkout
 
 
 # --- getting in ------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with serve() as api:
-        yield api
-
-
 def test_the_kubeconfig_is_secret_and_holds_no_credential(checkout: Checkout, reader: Reader) -> None:
     """Not even the one that Azure answered with."""
-    made = run(checkout)
-    secret = clouds.kubeconfig(made, "prod-eu")
-    assert isinstance(secret, Secret)
-    document = yaml.safe_load(reveal(secret))
-    entry = {"server": "https://prod-eu.internal:443", "certificate-authority-data": AUTHORITY}
-    assert document["clusters"] == [{"name": "prod-eu", "cluster": entry}]
-    (user,) = document["users"]
-    assert user["user"].keys() == {"exec"}
-    assert "never-ends" not in reveal(secret)
-    assert reveal(secret) in reader.asked
+    found = clouds.signs_in_by_command(run(checkout), "https://prod-eu.internal:443")
+    assert "never-ends" not in found
+    assert found in reader.asked
 
 
 def test_the_program_reads_the_cluster_with_a_token_of_the_plug_in(

@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import yaml
 
 from fleet.resources import connection
 from tests.checkout import REPOSITORY, kubeconfig
-from tests.kubernetes_api import KubernetesApi, serve
+from tests.kubernetes_api import KubernetesApi
 
 THINGS = connection.path_of("test.example.com/v1", "things", namespace="flux-system")
 SECRET = "token-of-a-plug-in"  # noqa: S105
@@ -31,12 +30,6 @@ print("chatter", file=sys.stderr)
 print(os.environ.get("FAULT", ""), file=sys.stderr)
 sys.exit(int(os.environ.get("STATUS", "0")))
 """
-
-
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with serve() as api:
-        yield api
 
 
 class Plugin:

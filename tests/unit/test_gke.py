@@ -3,20 +3,18 @@ stack on it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import yaml
 
 from fleet.resources.clusters.cloud import digest, short, unique
 from fleet.resources.live import read
-from sandbox.program.registration import Registration, Secret, reveal
+from sandbox.program.registration import Registration, reveal
 from tests import clouds
 from tests.checkout import Checkout, Run
 from tests.clouds import AUTHORITY, EXISTING, TOKEN, Cloud, put_on_path
-from tests.kubernetes_api import KubernetesApi, serve
+from tests.kubernetes_api import KubernetesApi
 from tests.reader import Reader
 
 SPEC: Final = {"kind": "gke", "project": "acme-prod", "location": "europe-west1"}
@@ -332,22 +330,8 @@ def test_a_renamed_cluster_keeps_the_name_that_it_was_made_by(checkout: Checkout
 
 
 # --- getting in ------------------------------------------------------------------------------------------------------
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with serve() as api:
-        yield api
-
-
 def test_the_kubeconfig_is_secret_and_holds_no_credential(checkout: Checkout, reader: Reader) -> None:
-    made = run(checkout)
-    secret = clouds.kubeconfig(made, "prod-eu")
-    assert isinstance(secret, Secret)
-    document = yaml.safe_load(reveal(secret))
-    entry = {"server": "https://prod-eu.internal", "certificate-authority-data": AUTHORITY}
-    assert document["clusters"] == [{"name": "prod-eu", "cluster": entry}]
-    (user,) = document["users"]
-    assert user["user"].keys() == {"exec"}
-    assert reveal(secret) in reader.asked
+    assert clouds.signs_in_by_command(run(checkout), "https://prod-eu.internal") in reader.asked
 
 
 def test_the_program_reads_the_cluster_with_a_token_of_the_plug_in(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
 
 import httpx2
 import pytest
@@ -33,12 +32,6 @@ from tests.recording import RecordingMonitor
 
 HELM = {names.OWNER_HELM_RELEASE: "flux-operator"}
 KUSTOMIZE = {names.OWNER_KUSTOMIZATION: "flux-system"}
-
-
-@pytest.fixture
-def api() -> Iterator[KubernetesApi]:
-    with serve() as api:
-        yield api
 
 
 def read(api: KubernetesApi) -> live.Verdicts:
