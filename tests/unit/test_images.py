@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from fleet.model import mirrored, parse_fleet, parse_stack, with_catalog
 from fleet.model.distribution import RELEASES
 from fleet.model.mirror import bare
 from sandbox.parts import recipe
+from tests.checkout import REPOSITORY
 from tests.mirrors import COPIES, MIRROR, upstream
 from tests.rendering import CASES, load_case, make_fleet, module_folder
 
@@ -183,3 +186,14 @@ def test_as_json_it_says_what_each_is_and_who_uses_it(project: Path, capsys: pyt
     } in found["pulled"]
     assert {each["kind"] for each in found["pulled"]} == {"image", "chart", "artifact"}
     assert "harbor.internal/fleet/acme-corp/apps/frontend" in found["notMirrored"]
+
+
+def test_whoever_has_read_enough_ends_the_list_in_silence() -> None:
+    """As `python -m fleet images | head` does."""
+    command = [sys.executable, "-m", "fleet", "images"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
