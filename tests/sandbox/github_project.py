@@ -17,6 +17,7 @@ import yaml
 
 from fleet import config
 from fleet.model import credentials_of
+from tests.checkout import kubeconfig
 from tests.github_double import TOKEN, Call, GitHubDouble
 from tests.github_double.organization import Settings
 from tests.github_stack import STACK
@@ -84,7 +85,7 @@ class Project:
         salt = {k: v for k, v in (yaml.safe_load(path.read_text()) if path.exists() else {}).items() if k != "config"}
         path.write_text(yaml.safe_dump({**salt, "config": {**values, "pulumi:disable-default-providers": ["*"]}}))
         needed = {credential.key: TOKEN for credential in credentials_of(fleet, "staging", STACK)}
-        given = {**needed, "kubeconfig": "none"} | secrets
+        given = {**needed, "kubeconfig": kubeconfig("staging")} | secrets
         self.run("config", "set-all", *(f"--secret={key}={value}" for key, value in given.items()))
         assert self.code == 0, self.output
 
