@@ -20,6 +20,8 @@ from tests.clouds import AUTHORITY, EXISTING, TOKEN, Cloud, put_on_path
 from tests.kubernetes_api import KubernetesApi
 from tests.reader import Reader
 
+pytestmark = pytest.mark.clouds
+
 SUBSCRIPTION: Final = "6a1d3b0e-0000-4000-8000-000000000001"
 ADMINS: Final = "6a1d3b0e-0000-4000-8000-000000000002"
 TENANT: Final = "6a1d3b0e-0000-4000-8000-000000000003"

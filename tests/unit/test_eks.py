@@ -22,6 +22,8 @@ from tests.kubernetes_api import KubernetesApi
 from tests.reader import Reader
 from tests.recording import RecordingMonitor
 
+pytestmark = pytest.mark.clouds
+
 SUBNETS: Final = ["subnet-0a", "subnet-0b"]
 SPEC: Final = {"kind": "eks", "region": "eu-west-1", "subnets": SUBNETS}
 KEYS: Final = [f"arn:aws:kms:eu-west-1:111122223333:key/{letter}" for letter in "ab"]

@@ -17,6 +17,8 @@ from tests.clouds import AUTHORITY, EXISTING, TOKEN, Cloud, put_on_path
 from tests.kubernetes_api import KubernetesApi
 from tests.reader import Reader
 
+pytestmark = pytest.mark.clouds
+
 SPEC: Final = {"kind": "gke", "project": "acme-prod", "location": "europe-west1"}
 REGISTRY: Final = "projects/acme-images/locations/europe/repositories/fleet"
 KEY: Final = "projects/acme-keys/locations/global/keyRings/sops/cryptoKeys/fleet"
